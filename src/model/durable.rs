@@ -1,0 +1,56 @@
+//! What a store gives back at boot, and the compact state that replaces old batches.
+
+use super::{Batch, DocWrite, Event, JobRecord, PodRecord};
+use crate::base::{JobId, UidKey};
+
+/// What `store::Store::recover` found.
+#[derive(Debug)]
+pub struct Recovered {
+    /// Key of the pods' uids, drawn when the store was made.
+    pub uid_key: UidKey,
+    /// This boot's number, 1 for the first; never given twice.
+    pub boot: u32,
+    /// A fresh random seed, drawn and kept at this boot.
+    pub seed: u64,
+    /// Every resourceVersion that this boot gives must be at least this; higher than any that was ever shown.
+    pub first_rv: u64,
+    /// Documents, head state, in order of (kind, namespace, name).
+    pub docs: Vec<DocWrite>,
+    /// Jobs as of the last fold, in order of id.
+    pub jobs: Vec<JobRecord>,
+    /// Pods as of the last fold, in order of (job, number).
+    pub chunks: Vec<Chunk>,
+    /// Events as of the last fold, oldest first, with their resourceVersions.
+    pub events: Vec<(u64, Event)>,
+    /// Batches after the last fold, in order; `docs` is empty in each.
+    pub batches: Vec<Batch>,
+}
+
+/// How many pods a chunk covers: ordinals `number * CHUNK_PODS ..`.
+pub const CHUNK_PODS: u32 = 4096;
+
+/// Pods of a Job with neighbouring ordinals.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chunk {
+    /// The Job.
+    pub job: JobId,
+    /// Which of its chunks.
+    pub number: u32,
+    /// Records from the chunk's first ordinal on.
+    pub records: Vec<PodRecord>,
+    /// `state.*.message` of the pods that have one.
+    pub messages: Vec<(u32, Box<str>)>,
+}
+
+/// Compact state that takes the place of batches.
+#[derive(Debug, Default)]
+pub struct Fold {
+    /// The last resourceVersion that the state covers.
+    pub last_rv: u64,
+    /// The Jobs that changed since the last fold.
+    pub jobs: Vec<JobRecord>,
+    /// The chunks that changed since the last fold.
+    pub chunks: Vec<Chunk>,
+    /// All events that are kept.
+    pub events: Vec<(u64, Event)>,
+}

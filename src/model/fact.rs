@@ -1,0 +1,239 @@
+//! What can happen: the log, the watch stream and the replay are made of these.
+
+use super::event::Event;
+use super::job::{Backoff, Condition};
+use super::pod::{LogExtent, Reason};
+use crate::base::{JobId, NO_INDEX, Time, Uid};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// One thing that happened. The order of the variants is the disk format: add at the end, never in between.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Fact {
+    /// A client's Job was accepted; its document is in the same batch.
+    JobCreated {
+        /// The Job.
+        job: JobId,
+        /// Its uid.
+        uid: Uid,
+        /// Its namespace.
+        namespace: Arc<str>,
+        /// Its name.
+        name: Arc<str>,
+        /// When.
+        at: Time,
+    },
+    /// A client changed the Job; its document is in the same batch.
+    JobChanged {
+        /// The Job.
+        job: JobId,
+    },
+    /// `status.startTime` was set.
+    JobStarted {
+        /// The Job.
+        job: JobId,
+        /// `status.startTime`.
+        at: Time,
+    },
+    /// Pods with consecutive ordinals exist.
+    PodsCreated {
+        /// Their Job.
+        job: JobId,
+        /// Their creationTimestamp.
+        at: Time,
+        /// The first one's ordinal.
+        first: u32,
+        /// How many.
+        count: u32,
+        /// Their completion indexes in order of the ordinals; empty in a NonIndexed Job.
+        indexes: Vec<IndexRun>,
+    },
+    /// Pods whose guest is alive.
+    PodsStarted {
+        /// Their Job.
+        job: JobId,
+        /// Ordinal and start.
+        pods: Vec<(u32, Time)>,
+    },
+    /// Pods that could not start and wait.
+    PodsWaiting {
+        /// Their Job.
+        job: JobId,
+        /// The pods.
+        pods: Vec<Waiting>,
+    },
+    /// Pods that the controller deleted: `deletionTimestamp` is set.
+    PodsStopping {
+        /// Their Job.
+        job: JobId,
+        /// When.
+        at: Time,
+        /// The pods.
+        ordinals: Vec<u32>,
+        /// How many of them were ready.
+        ready: u32,
+        /// They count as failed already (the Job is failing; kubernetes: `trackJobStatusAndRemoveFinalizers`).
+        counted_failed: bool,
+    },
+    /// Pods that ended.
+    PodsEnded {
+        /// Their Job.
+        job: JobId,
+        /// The ends.
+        ends: Vec<PodEnd>,
+    },
+    /// Pods whose object is gone.
+    PodsRemoved {
+        /// Their Job.
+        job: JobId,
+        /// The pods.
+        ordinals: Vec<u32>,
+    },
+    /// The Job's record of recent failures changed.
+    BackoffSet {
+        /// The Job.
+        job: JobId,
+        /// The new record.
+        backoff: Backoff,
+    },
+    /// A condition was added to the Job's status.
+    ConditionSet {
+        /// The Job.
+        job: JobId,
+        /// The condition.
+        condition: Condition,
+    },
+    /// The Job's status, as the facts so far make it, is what clients see from here on.
+    StatusPublished {
+        /// The Job.
+        job: JobId,
+    },
+    /// An Event object.
+    Recorded {
+        /// What about.
+        event: Event,
+    },
+}
+
+/// Consecutive completion indexes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct IndexRun {
+    /// The first.
+    pub first: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// A pod that waits instead of running.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The pod.
+    pub ordinal: u32,
+    /// Why.
+    pub reason: Reason,
+    /// `state.waiting.message`.
+    pub message: Box<str>,
+}
+
+/// What an end did to the Job's counters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Counted {
+    /// One more in `succeeded`.
+    Succeeded,
+    /// One more in `failed`.
+    Failed,
+    /// A failure that an `Ignore` rule matched, or that the engine itself caused.
+    Ignored,
+    /// Nothing: a pod that was stopped, or whose index does not count.
+    Dropped,
+}
+
+/// How a pod ended.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct PodEnd {
+    /// The pod.
+    pub ordinal: u32,
+    /// Its completion index, [`NO_INDEX`] in a NonIndexed Job.
+    pub index: u32,
+    /// When its guest started; the time of the end when it never did.
+    pub started: Time,
+    /// From start to end, ms.
+    pub run_ms: u32,
+    /// Exit code.
+    pub exit_code: u8,
+    /// `state.terminated.reason`.
+    pub reason: Reason,
+    /// What it did to the counters.
+    pub counted: Counted,
+    /// It had been shown as running.
+    pub was_ready: bool,
+    /// It had been told to stop.
+    pub was_stopping: bool,
+    /// It was lost with the engine.
+    pub disrupted: bool,
+    /// Its log.
+    pub log: LogExtent,
+    /// Fuel spent, in thousands, rounded up.
+    pub fuel_k: u32,
+    /// Highest sum of memories and tables, in pages of 64 KiB.
+    pub peak_pages: u32,
+    /// `state.terminated.message`.
+    pub message: Option<Box<str>>,
+}
+
+impl Fact {
+    /// How many resourceVersions this fact takes: one for each object that a watcher sees change.
+    #[must_use]
+    pub fn versions(&self) -> u64 {
+        match self {
+            Self::JobCreated { .. } | Self::JobChanged { .. } | Self::StatusPublished { .. } | Self::Recorded { .. } => 1,
+            Self::PodsCreated { count, .. } => u64::from(*count),
+            Self::PodsStarted { pods, .. } => pods.len() as u64,
+            Self::PodsWaiting { pods, .. } => pods.len() as u64,
+            Self::PodsStopping { ordinals, .. } | Self::PodsRemoved { ordinals, .. } => ordinals.len() as u64,
+            Self::PodsEnded { ends, .. } => ends.len() as u64,
+            Self::JobStarted { .. } | Self::BackoffSet { .. } | Self::ConditionSet { .. } => 0,
+        }
+    }
+
+    /// How many pods this fact is about.
+    #[must_use]
+    pub fn pods(&self) -> u64 {
+        match self {
+            Self::PodsCreated { .. }
+            | Self::PodsStarted { .. }
+            | Self::PodsWaiting { .. }
+            | Self::PodsStopping { .. }
+            | Self::PodsRemoved { .. }
+            | Self::PodsEnded { .. } => self.versions(),
+            _ => 0,
+        }
+    }
+
+    /// The Job that this fact is about.
+    #[must_use]
+    pub fn job(&self) -> JobId {
+        match self {
+            Self::JobCreated { job, .. }
+            | Self::JobChanged { job }
+            | Self::JobStarted { job, .. }
+            | Self::PodsCreated { job, .. }
+            | Self::PodsStarted { job, .. }
+            | Self::PodsWaiting { job, .. }
+            | Self::PodsStopping { job, .. }
+            | Self::PodsEnded { job, .. }
+            | Self::PodsRemoved { job, .. }
+            | Self::BackoffSet { job, .. }
+            | Self::ConditionSet { job, .. }
+            | Self::StatusPublished { job } => *job,
+            Self::Recorded { event } => event.job,
+        }
+    }
+
+    /// Ordinal and completion index of the pods that a `PodsCreated` made.
+    pub fn created_pods(first: u32, count: u32, indexes: &[IndexRun]) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let numbered = indexes.iter().flat_map(|run| run.first..run.first + run.count);
+        let unnumbered = std::iter::repeat_n(NO_INDEX, if indexes.is_empty() { count as usize } else { 0 });
+        (first..first + count).zip(numbered.chain(unnumbered))
+    }
+}

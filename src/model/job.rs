@@ -1,0 +1,223 @@
+//! What is kept of a Job beside its document, and how facts change it.
+
+use super::fact::{Counted, Fact, PodEnd};
+use crate::base::{IndexSet, JobId, NO_INDEX, Time, Uid};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// kubernetes: `batch/v1 JobConditionType`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ConditionType {
+    /// The Job will fail once its pods have ended.
+    FailureTarget,
+    /// The Job has failed.
+    Failed,
+    /// The Job will complete once its pods have ended.
+    SuccessCriteriaMet,
+    /// The Job is complete.
+    Complete,
+}
+
+/// Why a condition was set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ConditionReason {
+    /// A `FailJob` rule matched.
+    PodFailurePolicy,
+    /// More failures than `backoffLimit`.
+    BackoffLimitExceeded,
+    /// `activeDeadlineSeconds` have passed.
+    DeadlineExceeded,
+    /// Enough pods succeeded.
+    CompletionsReached,
+}
+
+impl ConditionType {
+    /// The text of the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FailureTarget => "FailureTarget",
+            Self::Failed => "Failed",
+            Self::SuccessCriteriaMet => "SuccessCriteriaMet",
+            Self::Complete => "Complete",
+        }
+    }
+}
+
+impl ConditionReason {
+    /// The text of the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PodFailurePolicy => "PodFailurePolicy",
+            Self::BackoffLimitExceeded => "BackoffLimitExceeded",
+            Self::DeadlineExceeded => "DeadlineExceeded",
+            Self::CompletionsReached => "CompletionsReached",
+        }
+    }
+}
+
+/// A condition with status True.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Condition {
+    /// Type.
+    pub kind: ConditionType,
+    /// lastProbeTime and lastTransitionTime.
+    pub at: Time,
+    /// Reason.
+    pub reason: ConditionReason,
+    /// Message.
+    pub message: Arc<str>,
+}
+
+/// Recent failures of a Job (kubernetes: `backoffRecord`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Backoff {
+    /// Failures since the last success.
+    pub failures: u32,
+    /// When the latest of them ended.
+    pub last: Time,
+}
+
+/// `Job.status` and what decides about the next pods.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct JobStatus {
+    /// Conditions in the order in which they were set.
+    pub conditions: Vec<Condition>,
+    /// When the Job started.
+    pub start_time: Option<Time>,
+    /// When it completed; never set when it failed.
+    pub completion_time: Option<Time>,
+    /// Pods that have neither ended nor been told to stop.
+    pub active: u32,
+    /// Active pods whose guest runs.
+    pub ready: u32,
+    /// Pods told to stop that have not ended.
+    pub terminating: u32,
+    /// Counted successes; in an Indexed Job the number of completed indexes.
+    pub succeeded: u32,
+    /// Counted failures.
+    pub failed: u32,
+    /// Completed indexes (Indexed).
+    pub completed: IndexSet,
+}
+
+impl JobStatus {
+    /// The condition of this type, if it was set.
+    #[must_use]
+    pub fn condition(&self, kind: ConditionType) -> Option<&Condition> {
+        self.conditions.iter().find(|condition| condition.kind == kind)
+    }
+
+    /// Complete or Failed: nothing changes any more.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.conditions.iter().any(|c| matches!(c.kind, ConditionType::Complete | ConditionType::Failed))
+    }
+}
+
+/// A Job's compact state. Equal in `control` and in `view` once everything is durable.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// Its number.
+    pub id: JobId,
+    /// Its uid.
+    pub uid: Uid,
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// The resourceVersion of the last change that clients see.
+    pub rv: u64,
+    /// When it was created.
+    pub created: Time,
+    /// The ordinal that the next pod gets.
+    pub next_ordinal: u32,
+    /// Every index below was given to a pod at least once (Indexed).
+    pub next_index: u32,
+    /// Recent failures.
+    pub backoff: Backoff,
+    /// The status as of the last fact.
+    pub status: JobStatus,
+}
+
+impl JobRecord {
+    /// The record that a [`Fact::JobCreated`] makes; `None` for any other fact.
+    #[must_use]
+    pub fn created_by(fact: &Fact, rv: u64) -> Option<Self> {
+        let Fact::JobCreated { job, uid, namespace, name, at } = fact else { return None };
+        Some(Self {
+            id: *job,
+            uid: *uid,
+            namespace: Arc::clone(namespace),
+            name: Arc::clone(name),
+            rv,
+            created: *at,
+            next_ordinal: 0,
+            next_index: 0,
+            backoff: Backoff::default(),
+            status: JobStatus::default(),
+        })
+    }
+
+    /// Applies a fact about this Job whose first resourceVersion is `rv`.
+    pub fn apply(&mut self, fact: &Fact, rv: u64) {
+        debug_assert_eq!(fact.job(), self.id, "a fact of another Job");
+        let status = &mut self.status;
+        match fact {
+            Fact::JobCreated { .. } | Fact::JobChanged { .. } | Fact::StatusPublished { .. } => self.rv = rv,
+            Fact::JobStarted { at, .. } => status.start_time = Some(*at),
+            Fact::PodsCreated { first, count, indexes, .. } => {
+                status.active += count;
+                self.next_ordinal = first + count;
+                for run in indexes {
+                    self.next_index = self.next_index.max(run.first + run.count);
+                }
+            }
+            Fact::PodsStarted { pods, .. } => status.ready += len(pods),
+            Fact::PodsStopping { ordinals, ready, counted_failed, .. } => {
+                status.active -= len(ordinals);
+                status.terminating += len(ordinals);
+                status.ready -= ready;
+                if *counted_failed {
+                    status.failed += len(ordinals);
+                }
+            }
+            Fact::PodsEnded { ends, .. } => ends.iter().for_each(|end| status.end(end)),
+            Fact::BackoffSet { backoff, .. } => self.backoff = *backoff,
+            Fact::ConditionSet { condition, .. } => {
+                if condition.kind == ConditionType::Complete {
+                    status.completion_time = Some(condition.at);
+                }
+                status.conditions.push(condition.clone());
+            }
+            Fact::PodsWaiting { .. } | Fact::PodsRemoved { .. } | Fact::Recorded { .. } => {}
+        }
+    }
+}
+
+impl JobStatus {
+    fn end(&mut self, end: &PodEnd) {
+        if end.was_stopping {
+            self.terminating -= 1;
+        } else {
+            self.active -= 1;
+            self.ready -= u32::from(end.was_ready);
+        }
+        match end.counted {
+            Counted::Succeeded => {
+                self.succeeded += 1;
+                if end.index != NO_INDEX {
+                    let new = self.completed.insert(end.index);
+                    debug_assert!(new, "index {} succeeded twice", end.index);
+                }
+            }
+            Counted::Failed => self.failed += 1,
+            Counted::Ignored | Counted::Dropped => {}
+        }
+    }
+}
+
+fn len<T>(items: &[T]) -> u32 {
+    u32::try_from(items.len()).expect("a fact never has more than u32::MAX pods")
+}

@@ -1,0 +1,1 @@
+//! The durable mirror, the watch ring, and rendering to JSON.

@@ -21,7 +21,9 @@ pub enum IndexesError {
     #[error("non-increasing order, previous: {0}, current: {1}")]
     NotIncreasing(u32, u32),
     /// A part has more than one `-`.
-    #[error("the fragment {0:?} violates the requirement that an index interval can have at most two parts separated by '-'")]
+    #[error(
+        "the fragment {0:?} violates the requirement that an index interval can have at most two parts separated by '-'"
+    )]
     ManyParts(String),
 }
 
@@ -72,7 +74,7 @@ impl IndexSet {
     pub fn parse(text: &str, completions: u32) -> Result<Self, IndexesError> {
         let mut set = RoaringBitmap::new();
         let mut previous: Option<u32> = None;
-        let mut check = |part: &str, previous: Option<u32>| {
+        let check = |part: &str, previous: Option<u32>| {
             let index: u32 = part.parse().map_err(|_| IndexesError::NotANumber(part.to_owned()))?;
             if index >= completions {
                 return Err(IndexesError::TooLarge(part.to_owned()));

@@ -77,6 +77,14 @@ impl PodNames {
         text
     }
 
+    /// The name of the pod with this ordinal.
+    #[must_use]
+    pub fn pod_name(self, job: &str, index: Option<u32>, ordinal: u32) -> String {
+        let mut name = join_prefix(job, index);
+        name.push_str(std::str::from_utf8(&self.suffix(ordinal)).expect("the alphabet is ASCII"));
+        name
+    }
+
     /// The ordinal that has this suffix; `None` when it is no suffix.
     #[must_use]
     pub fn ordinal(self, suffix: &str) -> Option<u32> {

@@ -1,2 +1,5 @@
 //! (room)
-pub fn main() -> std::process::ExitCode { std::process::ExitCode::SUCCESS }
+/// Runs the command.
+pub fn main() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}

@@ -1,1 +1,25 @@
-//! The state machine that decides.
+//! The state machine that decides: Jobs in, pods and conditions out.
+//!
+//! [`State::step`] takes a batch of inputs and a time, changes its records and pushes facts, launches, stops and replies
+//! into [`Effects`]. It performs no IO, reads no clock and rolls no dice: the same inputs give the same effects. Start
+//! with `step`, then `job/sync.rs`, where the order of questions is Kubernetes'. Invariant: every fact that leaves was
+//! applied to the records here, through the same `JobRecord::apply` that the readers' mirror uses.
+
+mod check;
+mod effects;
+mod job;
+mod names;
+mod pods;
+mod restore;
+mod sched;
+mod state;
+mod step;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod writes;
+
+pub use effects::{Effects, Input, NewJob, NewNamespace, NewSpec, Reply, Ticket, WriteError, Written};
+pub use restore::{Restored, RestoredJob};
+pub use sched::Capacity;
+pub use state::{Config, State};

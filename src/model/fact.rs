@@ -113,6 +113,8 @@ pub enum Fact {
         /// What about.
         event: Event,
     },
+    /// A client wrote an object that is only a document, which is in the same batch.
+    DocWritten,
 }
 
 /// Consecutive completion indexes.
@@ -186,7 +188,11 @@ impl Fact {
     #[must_use]
     pub fn versions(&self) -> u64 {
         match self {
-            Self::JobCreated { .. } | Self::JobChanged { .. } | Self::StatusPublished { .. } | Self::Recorded { .. } => 1,
+            Self::JobCreated { .. }
+            | Self::JobChanged { .. }
+            | Self::StatusPublished { .. }
+            | Self::Recorded { .. }
+            | Self::DocWritten => 1,
             Self::PodsCreated { count, .. } => u64::from(*count),
             Self::PodsStarted { pods, .. } => pods.len() as u64,
             Self::PodsWaiting { pods, .. } => pods.len() as u64,
@@ -210,10 +216,11 @@ impl Fact {
         }
     }
 
-    /// The Job that this fact is about.
+    /// The Job that this fact is about, if it is about one.
     #[must_use]
-    pub fn job(&self) -> JobId {
+    pub fn job(&self) -> Option<JobId> {
         match self {
+            Self::DocWritten => None,
             Self::JobCreated { job, .. }
             | Self::JobChanged { job }
             | Self::JobStarted { job, .. }
@@ -225,8 +232,8 @@ impl Fact {
             | Self::PodsRemoved { job, .. }
             | Self::BackoffSet { job, .. }
             | Self::ConditionSet { job, .. }
-            | Self::StatusPublished { job } => *job,
-            Self::Recorded { event } => event.job,
+            | Self::StatusPublished { job } => Some(*job),
+            Self::Recorded { event } => Some(event.job),
         }
     }
 

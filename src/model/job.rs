@@ -162,7 +162,7 @@ impl JobRecord {
 
     /// Applies a fact about this Job whose first resourceVersion is `rv`.
     pub fn apply(&mut self, fact: &Fact, rv: u64) {
-        debug_assert_eq!(fact.job(), self.id, "a fact of another Job");
+        debug_assert_eq!(fact.job(), Some(self.id), "a fact of another Job");
         let status = &mut self.status;
         match fact {
             Fact::JobCreated { .. } | Fact::JobChanged { .. } | Fact::StatusPublished { .. } => self.rv = rv,
@@ -191,7 +191,7 @@ impl JobRecord {
                 }
                 status.conditions.push(condition.clone());
             }
-            Fact::PodsWaiting { .. } | Fact::PodsRemoved { .. } | Fact::Recorded { .. } => {}
+            Fact::PodsWaiting { .. } | Fact::PodsRemoved { .. } | Fact::Recorded { .. } | Fact::DocWritten => {}
         }
     }
 }

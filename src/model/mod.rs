@@ -21,5 +21,6 @@ pub use job::{Backoff, Condition, ConditionReason, ConditionType, JobRecord, Job
 pub use launch::{Exit, Launch, Refused, Report, RunPlan, Started, Stop};
 pub use pod::{LogExtent, NO_SEGMENT, Phase, PodRecord, Reason};
 pub use spec::{
-    CompletionMode, EnvValue, EnvVar, FUEL_ANNOTATION, FailureAction, FailureRule, FieldPath, JobSpec, OnExitCodes, PodTemplate, SpecError,
+    CompletionMode, EnvValue, EnvVar, FUEL_ANNOTATION, FailureAction, FailureRule, FieldPath, JobSpec, OnExitCodes,
+    PodTemplate, SpecError,
 };

@@ -193,7 +193,7 @@ impl JobSpec {
 /// The document's shape. Only what is read; everything else is skipped.
 mod raw {
     use super::{
-        BTreeMap, CompletionMode, Deserialize, EnvValue, FailureAction, FUEL_ANNOTATION, FieldPath, Quantity, SpecError,
+        BTreeMap, CompletionMode, Deserialize, EnvValue, FUEL_ANNOTATION, FailureAction, FieldPath, Quantity, SpecError,
     };
 
     #[derive(Deserialize)]
@@ -337,10 +337,12 @@ mod raw {
 
     impl Template {
         pub(super) fn read(self) -> Result<super::PodTemplate, SpecError> {
-            let container = self.spec.containers.into_iter().next().ok_or_else(|| SpecError::Field {
-                field: "template.spec.containers",
-                value: String::new(),
-            })?;
+            let container = self
+                .spec
+                .containers
+                .into_iter()
+                .next()
+                .ok_or_else(|| SpecError::Field { field: "template.spec.containers", value: String::new() })?;
             let memory = container.resources.limits.get("memory").map(|text| {
                 let quantity = text.parse::<Quantity>();
                 quantity.map_err(|_| SpecError::Field { field: "resources.limits.memory", value: text.clone() })

@@ -1,0 +1,110 @@
+//! What goes into a step and what comes out of it.
+
+use crate::base::{Time, Uid};
+use crate::model::{Batch, JobSpec, Launch, Report, Stop};
+use std::sync::Arc;
+
+/// Names a request that waits for its reply.
+pub type Ticket = u64;
+
+/// Something that happened outside.
+#[derive(Debug)]
+pub enum Input {
+    /// A client creates a Job that was admitted (defaulted and validated).
+    CreateJob(Ticket, Box<NewJob>),
+    /// A client changes a Job's document.
+    UpdateJob(Ticket, Box<NewSpec>),
+    /// A client creates a namespace.
+    CreateNamespace(Ticket, NewNamespace),
+    /// A worker reports.
+    Report(Report),
+}
+
+/// An admitted Job.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its uid.
+    pub uid: Uid,
+    /// Its creationTimestamp.
+    pub created: Time,
+    /// Its canonical document.
+    pub doc: Arc<str>,
+    /// What the document says.
+    pub spec: JobSpec,
+}
+
+/// An admitted change of a Job.
+#[derive(Debug, Clone)]
+pub struct NewSpec {
+    /// The Job's namespace.
+    pub namespace: Arc<str>,
+    /// The Job's name.
+    pub name: Arc<str>,
+    /// The resourceVersion of the document that the change was made from.
+    pub base_rv: u64,
+    /// The new canonical document.
+    pub doc: Arc<str>,
+    /// What it says.
+    pub spec: JobSpec,
+}
+
+/// A namespace.
+#[derive(Debug, Clone)]
+pub struct NewNamespace {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its canonical document.
+    pub doc: Arc<str>,
+}
+
+/// The answer to a write, due once the batch of its step is durable.
+pub type Reply = Result<Written, WriteError>;
+
+/// A write that happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// The object's resourceVersion.
+    pub rv: u64,
+}
+
+/// Why a write did not happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// An object of this name exists.
+    #[error("an object of this name exists")]
+    AlreadyExists,
+    /// There is no such object.
+    #[error("there is no such object")]
+    NotFound,
+    /// The object's namespace does not exist.
+    #[error("the namespace does not exist")]
+    NoNamespace,
+    /// The object was changed since the version that the change was made from.
+    #[error("the object has been modified")]
+    Conflict,
+}
+
+/// What a step wants done. Reused from step to step; [`State::step`](super::State::step) only adds.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Facts and documents to make durable, in order.
+    pub batch: Batch,
+    /// Replies to give when the batch is durable.
+    pub replies: Vec<(Ticket, Reply)>,
+    /// Pods to start, by worker; need not wait for the batch.
+    pub launches: Vec<(u32, Vec<Launch>)>,
+    /// Pods to stop, by worker; after the launches.
+    pub stops: Vec<(u32, Vec<Stop>)>,
+}
+
+impl Effects {
+    /// Whether nothing is to be done.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_empty() && self.replies.is_empty() && self.launches.is_empty() && self.stops.is_empty()
+    }
+}

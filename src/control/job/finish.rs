@@ -1,0 +1,85 @@
+//! Is the Job over? The first question that says yes decides (kubernetes: syncJob, `finishedCondition`).
+
+use crate::base::{JobId, Time};
+use crate::control::state::{Job, State};
+use crate::model::{Condition, ConditionReason, ConditionType, JobStatus};
+use std::sync::Arc;
+
+/// How a Job ends.
+#[derive(Debug, PartialEq)]
+pub(super) struct Verdict {
+    /// It fails; else it completes.
+    pub(super) failed: bool,
+    pub(super) reason: ConditionReason,
+    pub(super) message: Arc<str>,
+}
+
+impl Verdict {
+    fn failure(reason: ConditionReason, message: &str) -> Self {
+        Self { failed: true, reason, message: message.into() }
+    }
+
+    fn of(condition: &Condition) -> Self {
+        Self {
+            failed: condition.kind == ConditionType::FailureTarget,
+            reason: condition.reason,
+            message: Arc::clone(&condition.message),
+        }
+    }
+}
+
+/// Whether the Job must end, whatever its pods do from here on.
+pub(super) fn decide(state: &mut State, id: JobId) -> Option<Verdict> {
+    let now = state.now;
+    let job = state.job(id);
+    let deadline = deadline(job);
+    let verdict = decided(&job.record.status)
+        .or_else(|| fail_job_rule(job))
+        .or_else(|| too_many_failures(job))
+        .or_else(|| deadline.filter(|at| now >= *at).map(|_| deadline_passed()));
+    if let (None, Some(at)) = (&verdict, deadline) {
+        state.wake_at(at, id);
+    }
+    verdict
+}
+
+/// A condition of an earlier sync stands; nothing turns a success into a failure or back.
+fn decided(status: &JobStatus) -> Option<Verdict> {
+    let success = status.condition(ConditionType::SuccessCriteriaMet);
+    success.or_else(|| status.condition(ConditionType::FailureTarget)).map(Verdict::of)
+}
+
+fn fail_job_rule(job: &Job) -> Option<Verdict> {
+    let message = job.news.fail_job.as_deref()?;
+    Some(Verdict::failure(ConditionReason::PodFailurePolicy, message))
+}
+
+/// Strictly more than the limit.
+fn too_many_failures(job: &Job) -> Option<Verdict> {
+    (job.record.status.failed > job.spec.backoff_limit)
+        .then(|| Verdict::failure(ConditionReason::BackoffLimitExceeded, "Job has reached the specified backoff limit"))
+}
+
+/// When `activeDeadlineSeconds` will have passed.
+fn deadline(job: &Job) -> Option<Time> {
+    let seconds = job.spec.active_deadline_s?;
+    Some(job.record.status.start_time?.plus_ms(seconds.saturating_mul(1000)))
+}
+
+fn deadline_passed() -> Verdict {
+    Verdict::failure(ConditionReason::DeadlineExceeded, "Job was active longer than specified deadline")
+}
+
+/// Whether enough pods succeeded and none is left.
+pub(super) fn complete(job: &Job) -> Option<Verdict> {
+    let status = &job.record.status;
+    let enough = match job.spec.completions {
+        Some(completions) => status.succeeded >= completions,
+        None => status.succeeded > 0,
+    };
+    (enough && status.active == 0).then(|| Verdict {
+        failed: false,
+        reason: ConditionReason::CompletionsReached,
+        message: "Reached expected number of succeeded pods".into(),
+    })
+}

@@ -1,0 +1,20 @@
+//! The rules of batch/v1 Job, one file a rule.
+//!
+//! `sync` holds the order of questions (kubernetes v1.36: job_controller.go, syncJob); every question has its own file:
+//! `failure_policy` (what an exit means), `backoff` (when a pod may be replaced), `finish` (is the Job over), `manage`
+//! (how many pods there should be), `indexes` (which completion indexes come next), `removal` (which pods go first),
+//! `track` (conditions and the status that clients see), `events` (what is said about it).
+
+mod backoff;
+pub(super) mod events;
+mod failure_policy;
+mod finish;
+mod indexes;
+mod manage;
+mod removal;
+mod sync;
+mod track;
+
+pub(super) use failure_policy::count_exit;
+pub(super) use indexes::indexes_to_retry;
+pub(super) use sync::sync;

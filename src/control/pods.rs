@@ -1,0 +1,140 @@
+//! What workers report about pods.
+
+use super::effects::Effects;
+use super::job::count_exit;
+use super::state::{Live, Place, State};
+use super::timers::Due;
+use crate::base::JobId;
+use crate::model::{Counted, Exit, Fact, PodEnd, Reason, Refused, Report, Started, Waiting};
+
+/// kubernetes: kubelet `MaxContainerBackOff` and its image back-off: 10 s, doubling, at the most 300 s.
+const REFUSED_BACKOFF_MS: u64 = 10_000;
+const REFUSED_BACKOFF_MAX_MS: u64 = 300_000;
+
+/// When a pod whose start was refused `refusals` times is tried again, ms from now.
+fn refused_delay_ms(refusals: u16) -> u64 {
+    let doublings = u32::from(refusals.saturating_sub(1)).min(16);
+    (REFUSED_BACKOFF_MS << doublings).min(REFUSED_BACKOFF_MAX_MS)
+}
+
+impl State {
+    pub(super) fn on_report(&mut self, report: Report, fx: &mut Effects) {
+        let worker = report.worker;
+        for_each_job(report.started, |pod| pod.job, |id, pods| self.on_started(worker, id, pods, fx));
+        for_each_job(report.refused, |pod| pod.job, |id, pods| self.on_refused(worker, id, pods, fx));
+        for_each_job(report.exits, |pod| pod.job, |id, pods| self.on_exits(worker, id, pods, fx));
+    }
+
+    fn on_started(&mut self, worker: u32, id: JobId, started: Vec<Started>, fx: &mut Effects) {
+        let mut pods = Vec::with_capacity(started.len());
+        for start in started {
+            let pod = self.pods.reported(start.slot, id, start.ordinal);
+            assert_eq!(pod.place, Place::Queued(worker), "a pod starts once, where it was sent");
+            pod.place = Place::Running(worker, start.at);
+            if !pod.stopping {
+                pods.push((start.ordinal, start.at));
+            }
+            self.sched.on_started(worker);
+        }
+        if !pods.is_empty() {
+            self.record(fx, Fact::PodsStarted { job: id, pods });
+            self.dirty.insert(id);
+        }
+    }
+
+    fn on_refused(&mut self, worker: u32, id: JobId, refused: Vec<Refused>, fx: &mut Effects) {
+        let mut waiting = Vec::with_capacity(refused.len());
+        for refusal in refused {
+            let now = self.now;
+            let pod = self.pods.reported(refusal.slot, id, refusal.ordinal);
+            pod.place = Place::Waiting;
+            pod.refusals = pod.refusals.saturating_add(1);
+            let (refusals, stopping) = (pod.refusals, pod.stopping);
+            self.sched.on_ended(worker, false);
+            if stopping {
+                // The stop crossed the refusal: there is no guest to wait for.
+                let pod = self.pods.remove(refusal.slot);
+                let end = pod.end(Counted::Dropped, now);
+                self.record(fx, Fact::PodsEnded { job: id, ends: vec![end] });
+                self.record(fx, Fact::PodsRemoved { job: id, ordinals: vec![pod.ordinal] });
+                self.dirty.insert(id);
+                continue;
+            }
+            self.timers.set(now.plus_ms(refused_delay_ms(refusals)), Due::Pod(refusal.slot, refusal.ordinal));
+            // kubernetes: kubelet shows ErrImagePull after a pull and ImagePullBackOff while it waits for the next.
+            let reason = match (refusal.reason, refusals) {
+                (Reason::ErrImagePull, 2..) => Reason::ImagePullBackOff,
+                (reason, _) => reason,
+            };
+            waiting.push(Waiting { ordinal: refusal.ordinal, reason, message: refusal.message });
+        }
+        if !waiting.is_empty() {
+            self.record(fx, Fact::PodsWaiting { job: id, pods: waiting });
+            self.dirty.insert(id);
+        }
+    }
+
+    /// A refused pod's time has come.
+    pub(super) fn on_pod_due(&mut self, slot: u32, ordinal: u32) {
+        if let Some(pod) = self.pods.get(slot)
+            && pod.ordinal == ordinal
+            && pod.place == Place::Waiting
+            && pod.refusals > 0
+        {
+            self.sched.wait(pod.job, (slot, ordinal));
+        }
+    }
+
+    fn on_exits(&mut self, worker: u32, id: JobId, exits: Vec<Exit>, fx: &mut Effects) {
+        let mut ends = Vec::with_capacity(exits.len());
+        let mut gone = Vec::new();
+        for exit in exits {
+            self.pods.reported(exit.slot, id, exit.ordinal);
+            let pod = self.pods.remove(exit.slot);
+            self.sched.on_ended(worker, pod.is_running());
+            if pod.stopping {
+                gone.push(exit.ordinal);
+            }
+            ends.push(self.end_of(&pod, exit));
+        }
+        self.record(fx, Fact::PodsEnded { job: id, ends });
+        if !gone.is_empty() {
+            self.record(fx, Fact::PodsRemoved { job: id, ordinals: gone });
+        }
+        self.dirty.insert(id);
+    }
+
+    fn end_of(&mut self, pod: &Live, exit: Exit) -> PodEnd {
+        let job = self.jobs.get_mut(&pod.job).expect("a pod's Job is there until the pod has ended");
+        let counted = count_exit(job, pod, &exit);
+        PodEnd {
+            started: exit.started,
+            run_ms: exit.finished.since_ms_u32(exit.started),
+            exit_code: exit.exit_code,
+            reason: exit.reason,
+            log: exit.log,
+            fuel_k: exit.fuel_k,
+            peak_pages: exit.peak_pages,
+            message: exit.message,
+            ..pod.end(counted, exit.finished)
+        }
+    }
+}
+
+/// Calls `act` once for each run of items of the same Job. Reports come nearly sorted; order within a Job is kept.
+fn for_each_job<T>(items: Vec<T>, job: impl Fn(&T) -> JobId, mut act: impl FnMut(JobId, Vec<T>)) {
+    let mut run: Vec<T> = Vec::new();
+    for item in items {
+        if let Some(first) = run.first()
+            && job(first) != job(&item)
+        {
+            let id = job(first);
+            act(id, std::mem::take(&mut run));
+        }
+        run.push(item);
+    }
+    if let Some(first) = run.first() {
+        let id = job(first);
+        act(id, run);
+    }
+}

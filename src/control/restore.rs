@@ -1,0 +1,125 @@
+//! A state from what was durable, after a stop or a crash.
+//!
+//! Pods that were shown running are lost with the engine that ran them: they end as a kubelet would end them, but the loss
+//! does not count against the Job, and the pod is replaced at once (`docs/ARCHITECTURE.md` says why). Pods that were never
+//! shown running start again as the same pods.
+
+use super::effects::Effects;
+use super::job::indexes_to_retry;
+use super::state::{Config, Job, Live, Place, State};
+use crate::base::{JobId, NO_INDEX, Time};
+use crate::model::{Counted, Fact, JobRecord, JobSpec, LogExtent, PodEnd, PodRecord, Reason};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What the engine died with; 128 + SIGKILL.
+const LOST_EXIT_CODE: u8 = 137;
+
+/// A Job as it was durable.
+#[derive(Debug)]
+pub struct RestoredJob {
+    /// Its record.
+    pub record: JobRecord,
+    /// What its document says.
+    pub spec: JobSpec,
+    /// The resourceVersion of its document.
+    pub doc_rv: u64,
+    /// Its pods that have not ended.
+    pub pods: Vec<PodRecord>,
+}
+
+/// Everything that was durable.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// Names of the namespaces.
+    pub namespaces: Vec<Arc<str>>,
+    /// The Jobs.
+    pub jobs: Vec<RestoredJob>,
+    /// The logs that lost pods had written.
+    pub logs: BTreeMap<(JobId, u32), LogExtent>,
+}
+
+impl State {
+    /// Rebuilds the state at `now` and says in `fx` what became of the pods that were running.
+    #[must_use]
+    pub fn restore(config: Config, restored: Restored, now: Time, fx: &mut Effects) -> Self {
+        let mut state = Self::new(config);
+        state.now = now;
+        state.namespaces.extend(restored.namespaces);
+        for job in restored.jobs {
+            let id = job.record.id;
+            state.next_job = state.next_job.max(id.0 + 1);
+            let names = state.by_name.entry(Arc::clone(&job.record.namespace)).or_default();
+            names.insert(Arc::clone(&job.record.name), id);
+            state.restore_job(job, &restored.logs, fx);
+        }
+        state
+    }
+
+    fn restore_job(&mut self, restored: RestoredJob, logs: &BTreeMap<(JobId, u32), LogExtent>, fx: &mut Effects) {
+        let id = restored.record.id;
+        let job = Job::new(restored.record, restored.spec, restored.doc_rv, self.uid_key);
+        self.jobs.insert(id, job);
+        let (mut ends, mut gone, mut held) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for pod in restored.pods {
+            let stopping = pod.has(PodRecord::STOPPING);
+            if pod.has(PodRecord::STARTED) || stopping {
+                if stopping {
+                    gone.push(pod.ordinal);
+                }
+                ends.push(self.lost(&pod, logs.get(&(id, pod.ordinal)).copied()));
+            } else {
+                held.insert(pod.index);
+                self.restart(&pod);
+            }
+        }
+        if !ends.is_empty() {
+            self.record(fx, Fact::PodsEnded { job: id, ends });
+        }
+        if !gone.is_empty() {
+            self.record(fx, Fact::PodsRemoved { job: id, ordinals: gone });
+        }
+        let job = self.job(id);
+        if job.spec.is_indexed() && !job.record.status.is_finished() {
+            job.retry = indexes_to_retry(&job.record, &held);
+        }
+        job.unpublished = !job.record.status.is_finished();
+        self.dirty.insert(id);
+    }
+
+    /// How a pod ends that was running when the engine died.
+    fn lost(&self, pod: &PodRecord, log: Option<LogExtent>) -> PodEnd {
+        let started = pod.started().unwrap_or(self.now);
+        let stopping = pod.has(PodRecord::STOPPING);
+        PodEnd {
+            ordinal: pod.ordinal,
+            index: pod.index,
+            started,
+            run_ms: self.now.since_ms_u32(started),
+            exit_code: LOST_EXIT_CODE,
+            reason: Reason::ContainerStatusUnknown,
+            counted: if stopping { Counted::Dropped } else { Counted::Ignored },
+            was_ready: pod.has(PodRecord::STARTED),
+            was_stopping: stopping,
+            disrupted: true,
+            log: log.unwrap_or_default(),
+            fuel_k: 0,
+            peak_pages: 0,
+            message: Some("The engine stopped while the pod was running; its end is not known".into()),
+        }
+    }
+
+    fn restart(&mut self, pod: &PodRecord) {
+        debug_assert!(pod.index == NO_INDEX || self.jobs[&pod.job].spec.is_indexed());
+        let slot = self.pods.insert(Live {
+            job: pod.job,
+            ordinal: pod.ordinal,
+            index: pod.index,
+            created: pod.created,
+            place: Place::Waiting,
+            stopping: false,
+            refusals: pod.attempts,
+        });
+        self.sched.wait(pod.job, (slot, pod.ordinal));
+    }
+}

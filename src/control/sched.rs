@@ -1,0 +1,151 @@
+//! Which pod goes to which worker, and in which order.
+//!
+//! Jobs take turns, a quantum each, so that a Job of a million pods does not hold up a Job of one. A worker holds at the
+//! most `queue_max` pods that have not started and `alive_max` in all; the rest waits here.
+
+use crate::base::JobId;
+use std::collections::{BTreeMap, VecDeque};
+
+/// What the workers can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// How many workers there are.
+    pub workers: u32,
+    /// Pods handed to a worker that have not started, at the most.
+    pub queue_max: u32,
+    /// Pods that a worker has in all, at the most.
+    pub alive_max: u32,
+}
+
+/// Pods of one Job in a row before the next Job's turn.
+const QUANTUM: usize = 64;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    queued: u32,
+    running: u32,
+}
+
+/// A pod that waits for a worker: slot and ordinal.
+pub(super) type Waiter = (u32, u32);
+
+#[derive(Debug)]
+pub(super) struct Sched {
+    capacity: Capacity,
+    loads: Vec<Load>,
+    waiting: BTreeMap<JobId, VecDeque<Waiter>>,
+    turns: VecDeque<JobId>,
+}
+
+impl Sched {
+    pub(super) fn new(capacity: Capacity) -> Self {
+        assert!(capacity.workers > 0 && capacity.queue_max > 0 && capacity.alive_max > 0, "no room for any pod");
+        let loads = vec![Load::default(); capacity.workers as usize];
+        Self { capacity, loads, waiting: BTreeMap::new(), turns: VecDeque::new() }
+    }
+
+    /// Lets a pod wait for its turn.
+    pub(super) fn wait(&mut self, job: JobId, waiter: Waiter) {
+        let queue = self.waiting.entry(job).or_default();
+        if queue.is_empty() {
+            self.turns.push_back(job);
+        }
+        queue.push_back(waiter);
+    }
+
+    fn room(&self, worker: u32) -> u32 {
+        let load = self.loads[worker as usize];
+        let queue = self.capacity.queue_max.saturating_sub(load.queued);
+        queue.min(self.capacity.alive_max.saturating_sub(load.queued + load.running))
+    }
+
+    /// The worker with the most room, if any has some; ties go to the lower number.
+    pub(super) fn roomiest(&self) -> Option<(u32, u32)> {
+        let rooms = (0..self.capacity.workers).map(|worker| (worker, self.room(worker)));
+        rooms.filter(|(_, room)| *room > 0).max_by_key(|(worker, room)| (*room, u32::MAX - worker))
+    }
+
+    /// Takes up to a quantum of the Job whose turn it is.
+    pub(super) fn take(&mut self, max: u32) -> Option<(JobId, Vec<Waiter>)> {
+        let job = self.turns.pop_front()?;
+        let queue = self.waiting.get_mut(&job).expect("a Job with a turn has waiters");
+        let taken: Vec<Waiter> = queue.drain(..queue.len().min(QUANTUM).min(max as usize)).collect();
+        if queue.is_empty() {
+            self.waiting.remove(&job);
+        } else {
+            self.turns.push_back(job);
+        }
+        Some((job, taken))
+    }
+
+    pub(super) fn on_launched(&mut self, worker: u32, pods: u32) {
+        self.loads[worker as usize].queued += pods;
+    }
+
+    pub(super) fn on_started(&mut self, worker: u32) {
+        let load = &mut self.loads[worker as usize];
+        load.queued -= 1;
+        load.running += 1;
+    }
+
+    pub(super) fn on_ended(&mut self, worker: u32, had_started: bool) {
+        let load = &mut self.loads[worker as usize];
+        if had_started { load.running -= 1 } else { load.queued -= 1 }
+    }
+
+    /// Pods on the workers: (not started, started).
+    pub(super) fn totals(&self) -> (u32, u32) {
+        self.loads.iter().fold((0, 0), |(queued, running), load| (queued + load.queued, running + load.running))
+    }
+
+    /// The pods that wait here, in no particular order between Jobs.
+    pub(super) fn waiters(&self) -> impl Iterator<Item = (JobId, Waiter)> + '_ {
+        self.waiting.iter().flat_map(|(job, queue)| queue.iter().map(|waiter| (*job, *waiter)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sched(queue_max: u32, alive_max: u32) -> Sched {
+        Sched::new(Capacity { workers: 2, queue_max, alive_max })
+    }
+
+    #[test]
+    fn a_job_of_one_pod_does_not_wait_for_a_job_of_many() {
+        let mut sched = sched(512, 512);
+        (0..10_000).for_each(|n| sched.wait(JobId(1), (n, n)));
+        sched.wait(JobId(2), (10_000, 0));
+        let order: Vec<JobId> = std::iter::from_fn(|| sched.take(512)).map(|(job, _)| job).take(3).collect();
+        assert_eq!(order, [JobId(1), JobId(2), JobId(1)]);
+    }
+
+    #[test]
+    fn workers_fill_evenly_up_to_their_queue() {
+        let mut sched = sched(3, 100);
+        assert_eq!(sched.roomiest(), Some((0, 3)));
+        sched.on_launched(0, 2);
+        assert_eq!(sched.roomiest(), Some((1, 3)));
+        sched.on_launched(1, 3);
+        assert_eq!(sched.roomiest(), Some((0, 1)));
+        sched.on_launched(0, 1);
+        assert_eq!(sched.roomiest(), None);
+        sched.on_started(1);
+        assert_eq!(sched.roomiest(), Some((1, 1)));
+    }
+
+    #[test]
+    fn a_worker_full_of_running_pods_takes_no_more() {
+        let mut sched = sched(3, 2);
+        sched.on_launched(0, 2);
+        sched.on_started(0);
+        sched.on_started(0);
+        assert_eq!(sched.roomiest(), Some((1, 2)));
+        sched.on_launched(1, 2);
+        assert_eq!(sched.roomiest(), None);
+        sched.on_ended(0, true);
+        sched.on_ended(1, false);
+        assert_eq!(sched.totals(), (1, 1));
+    }
+}

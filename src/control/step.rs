@@ -1,0 +1,60 @@
+//! One step: inputs in, effects out.
+
+use super::effects::{Effects, Input};
+use super::job;
+use super::state::{Place, State};
+use super::timers::Due;
+use crate::base::Time;
+use crate::model::Launch;
+use std::sync::Arc;
+
+impl State {
+    /// Takes all `inputs` as having happened at `now`, and decides what follows. Time never runs backwards: an earlier
+    /// `now` counts as the last one.
+    pub fn step(&mut self, now: Time, inputs: &mut Vec<Input>, fx: &mut Effects) {
+        self.now = self.now.max(now);
+        for input in inputs.drain(..) {
+            match input {
+                Input::CreateJob(ticket, new) => self.on_create_job(ticket, *new, fx),
+                Input::UpdateJob(ticket, change) => self.on_update_job(ticket, *change, fx),
+                Input::CreateNamespace(ticket, new) => self.on_create_namespace(ticket, &new, fx),
+                Input::Report(report) => self.on_report(report, fx),
+            }
+        }
+        while let Some(due) = self.timers.take_due(self.now) {
+            match due {
+                Due::Job(job) => _ = self.dirty.insert(job),
+                Due::Pod(slot, ordinal) => self.on_pod_due(slot, ordinal),
+            }
+        }
+        for id in std::mem::take(&mut self.dirty) {
+            job::sync(self, id, fx);
+        }
+        self.hand_out(fx);
+    }
+
+    /// Hands waiting pods to workers that have room.
+    fn hand_out(&mut self, fx: &mut Effects) {
+        while let Some((worker, room)) = self.sched.roomiest() {
+            let Some((id, waiters)) = self.sched.take(room) else { return };
+            let plan = Arc::clone(&self.job(id).plan);
+            let mut launches = Vec::with_capacity(waiters.len());
+            for (slot, ordinal) in waiters {
+                // A pod that was stopped while it waited has left its slot.
+                let Some(pod) = self.pods.get_mut(slot).filter(|pod| pod.job == id && pod.ordinal == ordinal) else {
+                    continue;
+                };
+                pod.place = Place::Queued(worker);
+                launches.push(Launch { job: id, ordinal, index: pod.index, slot, plan: Arc::clone(&plan) });
+            }
+            if launches.is_empty() {
+                continue;
+            }
+            self.sched.on_launched(worker, u32::try_from(launches.len()).expect("a quantum"));
+            match fx.launches.last_mut() {
+                Some((last, batch)) if *last == worker => batch.append(&mut launches),
+                _ => fx.launches.push((worker, launches)),
+            }
+        }
+    }
+}

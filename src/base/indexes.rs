@@ -50,6 +50,12 @@ impl IndexSet {
         u32::try_from(self.0.len()).unwrap_or(u32::MAX)
     }
 
+    /// About how many bytes it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.serialized_size()
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -12,7 +12,7 @@ mod time;
 
 pub use ids::{JobId, NO_INDEX, Uid};
 pub use indexes::{IndexSet, IndexesError};
-pub use names::{NAMES_PER_PREFIX, PodNames, SUFFIX_LEN, UidKey, generated_name, join_prefix};
+pub use names::{NAMES_PER_PREFIX, PREFIX_MAX, PodNames, SUFFIX_LEN, UidKey, generated_name, join_prefix};
 pub use quantity::{Quantity, QuantityError};
 pub use rng::{Rng, mix};
 pub use time::Time;

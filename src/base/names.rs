@@ -14,7 +14,7 @@ const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 pub const SUFFIX_LEN: usize = 5;
 
 /// A generated name's prefix is cut to this many bytes (kubernetes: `names.MaxGeneratedNameLength`).
-const PREFIX_MAX: usize = 58;
+pub const PREFIX_MAX: usize = 58;
 
 /// How many suffixes there are: 27^5. A Job can never have more pods than this.
 pub const NAMES_PER_PREFIX: u32 = 14_348_907;

@@ -1,7 +1,7 @@
 //! What a store gives back at boot, and the compact state that replaces old batches.
 
-use super::{Batch, DocWrite, Event, JobRecord, PodRecord};
-use crate::base::{JobId, UidKey};
+use super::{Batch, DocWrite, Event, JobRecord, JobStatus, PodRecord};
+use crate::base::{JobId, Time, UidKey};
 
 /// What `store::Store::recover` found.
 #[derive(Debug)]
@@ -12,12 +12,16 @@ pub struct Recovered {
     pub boot: u32,
     /// A fresh random seed, drawn and kept at this boot.
     pub seed: u64,
+    /// The last resourceVersion that is durable, 0 in a new store.
+    pub last_rv: u64,
     /// Every resourceVersion that this boot gives must be at least this; higher than any that was ever shown.
     pub first_rv: u64,
     /// Documents, head state, in order of (kind, namespace, name).
     pub docs: Vec<DocWrite>,
     /// Jobs as of the last fold, in order of id.
     pub jobs: Vec<JobRecord>,
+    /// The status that clients saw, of the Jobs whose record was ahead of it at the last fold.
+    pub shown: Vec<(JobId, JobStatus)>,
     /// Pods as of the last fold, in order of (job, number).
     pub chunks: Vec<Chunk>,
     /// Events as of the last fold, oldest first, with their resourceVersions.
@@ -40,6 +44,8 @@ pub struct Chunk {
     pub records: Vec<PodRecord>,
     /// `state.*.message` of the pods that have one.
     pub messages: Vec<(u32, Box<str>)>,
+    /// When they were told to stop, of the pods that were.
+    pub stops: Vec<(u32, Time)>,
 }
 
 /// Compact state that takes the place of batches.
@@ -47,8 +53,12 @@ pub struct Chunk {
 pub struct Fold {
     /// The last resourceVersion that the state covers.
     pub last_rv: u64,
-    /// The Jobs that changed since the last fold.
+    /// The Jobs that are gone since the last fold: what is kept of them is deleted, before `jobs` is written.
+    pub removed: Vec<JobId>,
+    /// The Jobs that changed since the last fold, and those gone that a kept event is about.
     pub jobs: Vec<JobRecord>,
+    /// The status that clients see, of those of `jobs` whose record is ahead of it.
+    pub shown: Vec<(JobId, JobStatus)>,
     /// The chunks that changed since the last fold.
     pub chunks: Vec<Chunk>,
     /// All events that are kept.

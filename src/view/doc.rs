@@ -1,0 +1,150 @@
+//! Documents as clients wrote them, with what rendering needs of them worked out once.
+//!
+//! Knows where to cut a document, not what is put in. Invariant: a document went through validation before it was stored,
+//! so it is read here without an error.
+
+use super::render::PodTemplatePieces;
+use crate::base::{JobId, NO_INDEX, PodNames, Uid, UidKey, join_prefix};
+use crate::model::JobSpec;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+/// What stays the same of a Job for as long as it lives, and what its pods' names and uids follow from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobKey {
+    /// Its number.
+    pub id: JobId,
+    /// Its uid.
+    pub uid: Uid,
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its pods' names.
+    pub names: PodNames,
+    /// Its pods' uids.
+    pub uid_key: UidKey,
+}
+
+impl JobKey {
+    /// The name of the pod with this ordinal and completion index (or `NO_INDEX`).
+    #[must_use]
+    pub fn pod_name(&self, ordinal: u32, index: u32) -> String {
+        let mut name = join_prefix(&self.name, (index != NO_INDEX).then_some(index));
+        self.names.suffix(ordinal).iter().for_each(|&byte| name.push(char::from(byte)));
+        name
+    }
+}
+
+/// A version of a Job's document.
+#[derive(Debug)]
+pub struct JobDoc {
+    /// Which Job.
+    pub key: Arc<JobKey>,
+    /// Canonical JSON without status and without `metadata.resourceVersion`.
+    pub json: Arc<str>,
+    parsed: OnceLock<ParsedJob>,
+}
+
+/// What is read of a Job's document.
+#[derive(Debug)]
+pub(super) struct ParsedJob {
+    pub(super) cuts: Cuts,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) spec: JobSpec,
+    pub(super) pod: PodTemplatePieces,
+}
+
+impl JobDoc {
+    pub(super) fn new(key: Arc<JobKey>, json: Arc<str>) -> Self {
+        Self { key, json, parsed: OnceLock::new() }
+    }
+
+    pub(super) fn parsed(&self) -> &ParsedJob {
+        self.parsed.get_or_init(|| {
+            let (cuts, head) = Cuts::of(&self.json);
+            let spec = JobSpec::from_doc(&self.json).expect("a Job is validated before it is stored");
+            ParsedJob { cuts, labels: head.labels, pod: PodTemplatePieces::new(self, &spec), spec }
+        })
+    }
+}
+
+/// A version of a namespace's document.
+#[derive(Debug)]
+pub struct NamespaceDoc {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Canonical JSON without status and without `metadata.resourceVersion`.
+    pub json: Arc<str>,
+    parsed: OnceLock<ParsedNamespace>,
+}
+
+/// What is read of a namespace's document.
+#[derive(Debug)]
+pub(super) struct ParsedNamespace {
+    pub(super) cuts: Cuts,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) terminating: bool,
+}
+
+impl NamespaceDoc {
+    pub(super) fn new(name: Arc<str>, json: Arc<str>) -> Self {
+        Self { name, json, parsed: OnceLock::new() }
+    }
+
+    pub(super) fn parsed(&self) -> &ParsedNamespace {
+        self.parsed.get_or_init(|| {
+            let (cuts, head) = Cuts::of(&self.json);
+            ParsedNamespace { cuts, labels: head.labels, terminating: head.deletion_timestamp.is_some() }
+        })
+    }
+}
+
+/// Where a document is cut to put `metadata.resourceVersion` and `status` in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cuts {
+    /// Byte offset after a complete member of `metadata`.
+    meta: usize,
+    /// Byte offset of the closing brace.
+    end: usize,
+}
+
+#[derive(Deserialize)]
+struct Shape<'a> {
+    #[serde(borrow)]
+    metadata: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Head<'a> {
+    #[serde(borrow)]
+    uid: &'a RawValue,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    deletion_timestamp: Option<String>,
+}
+
+impl Cuts {
+    fn of(json: &str) -> (Self, Head<'_>) {
+        let valid = "a document is a whole object with a uid before it is stored";
+        let shape: Shape<'_> = serde_json::from_str(json).expect(valid);
+        let head: Head<'_> = serde_json::from_str(shape.metadata.get()).expect(valid);
+        // Both texts are borrowed from `json`, so the distance of their addresses is an offset in it.
+        let meta = head.uid.get().as_ptr().addr() - json.as_ptr().addr() + head.uid.get().len();
+        (Self { meta, end: json.rfind('}').expect(valid) }, head)
+    }
+
+    /// `json` with the version and a status that `status` writes.
+    pub(super) fn splice(self, json: &str, rv: u64, out: &mut String, status: impl FnOnce(&mut String)) {
+        use std::fmt::Write;
+        out.push_str(&json[..self.meta]);
+        write!(out, r#","resourceVersion":"{rv}""#).expect("a String takes everything");
+        out.push_str(&json[self.meta..self.end]);
+        out.push_str(r#","status":"#);
+        status(out);
+        out.push('}');
+    }
+}

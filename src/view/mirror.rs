@@ -1,0 +1,364 @@
+//! What is durable, in memory.
+//!
+//! Knows how each fact changes what is shown. Start with [`Mirror::apply`]. Invariant: a change is in a ring if and only
+//! if it is in the mirror, under the same version.
+
+use super::doc::{JobDoc, JobKey, NamespaceDoc};
+use super::events::EventLog;
+use super::objects::{EventObject, JobObject, NamespaceObject, PodObject};
+use super::pods::{PodStep, Pods, place_of};
+use super::ring::{Entry, Ring};
+use super::watch::ChangeKind;
+use crate::base::{JobId, PodNames, Time, Uid, UidKey};
+use crate::model::{Batch, DocWrite, Event, Fact, IndexRun, JobRecord, JobStatus, Kind, PodRecord};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A Job.
+#[derive(Clone, Debug)]
+pub(super) struct JobEntry {
+    pub(super) record: JobRecord,
+    pub(super) doc: Arc<JobDoc>,
+    /// The status as it was last published.
+    pub(super) shown: Arc<JobStatus>,
+    pub(super) pods: Pods,
+}
+
+impl JobEntry {
+    pub(super) fn object(&self) -> JobObject {
+        JobObject {
+            rv: self.record.rv,
+            created: self.record.created,
+            doc: Arc::clone(&self.doc),
+            status: Arc::clone(&self.shown),
+        }
+    }
+}
+
+/// Recent changes, by kind of object.
+#[derive(Debug)]
+pub(super) struct Rings {
+    pub(super) jobs: Ring<JobObject>,
+    pub(super) pods: Ring<PodObject>,
+    pub(super) events: Ring<EventObject>,
+    pub(super) namespaces: Ring<NamespaceObject>,
+}
+
+impl Rings {
+    pub(super) fn new(rv: u64, bytes_max: usize) -> Self {
+        Self {
+            jobs: Ring::new(rv, bytes_max),
+            pods: Ring::new(rv, bytes_max),
+            events: Ring::new(rv, bytes_max),
+            namespaces: Ring::new(rv, bytes_max),
+        }
+    }
+}
+
+/// What the store's compact state does not know yet.
+#[derive(Debug, Default)]
+pub(super) struct Dirty {
+    pub(super) jobs: BTreeSet<JobId>,
+    pub(super) chunks: BTreeSet<(JobId, u32)>,
+    pub(super) removed: BTreeSet<JobId>,
+    pub(super) pods: u64,
+}
+
+/// Where the documents of Jobs come from while facts are applied.
+#[derive(Debug)]
+pub(super) enum Docs<'a> {
+    /// The documents of the same batch, by version.
+    Batch(BTreeMap<u64, &'a DocWrite>),
+    /// Head state, by namespace and name: facts are replayed.
+    Heads(&'a BTreeMap<(Arc<str>, Arc<str>), Arc<str>>),
+}
+
+impl Docs<'_> {
+    fn of_new_job(&self, rv: u64, namespace: &Arc<str>, name: &Arc<str>) -> Arc<str> {
+        let found = match self {
+            Docs::Batch(docs) => docs.get(&rv).and_then(|doc| doc.json.clone()),
+            Docs::Heads(heads) => heads.get(&(Arc::clone(namespace), Arc::clone(name))).cloned(),
+        };
+        // A replayed Job that is gone by now has no document; `Mirror::bury_missing` takes it out before anyone reads.
+        found.unwrap_or_else(|| Arc::from(""))
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Mirror {
+    /// The last version that is shown.
+    pub(super) rv: u64,
+    /// The newest time that a fact carried.
+    now: Time,
+    pub(super) uid_key: UidKey,
+    pub(super) jobs: BTreeMap<JobId, JobEntry>,
+    /// Jobs that are gone but have Events: their records without status.
+    pub(super) gone: BTreeMap<JobId, JobRecord>,
+    /// Jobs by namespace and name.
+    pub(super) names: BTreeMap<Arc<str>, BTreeMap<Arc<str>, JobId>>,
+    pub(super) uids: BTreeMap<Uid, JobId>,
+    pub(super) namespaces: BTreeMap<Arc<str>, NamespaceObject>,
+    pub(super) events: EventLog,
+    pub(super) rings: Rings,
+    pub(super) dirty: Dirty,
+}
+
+impl Mirror {
+    pub(super) fn new(uid_key: UidKey, rings: Rings) -> Self {
+        Self {
+            rv: 0,
+            now: Time::default(),
+            uid_key,
+            jobs: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            names: BTreeMap::new(),
+            uids: BTreeMap::new(),
+            namespaces: BTreeMap::new(),
+            events: EventLog::default(),
+            rings,
+            dirty: Dirty::default(),
+        }
+    }
+
+    pub(super) fn apply(&mut self, batch: &Batch, docs: &Docs<'_>) {
+        for doc in batch.docs.iter().filter(|doc| doc.kind == Kind::Namespace) {
+            self.write_namespace(doc);
+        }
+        for (rv, fact) in batch.numbered() {
+            self.apply_fact(rv, fact, docs);
+        }
+        let last = batch.docs.iter().map(|doc| doc.rv).fold(batch.next_rv().saturating_sub(1), u64::max);
+        if last > self.rv {
+            self.rv = last;
+            self.expire_events();
+        }
+        self.dirty.pods += batch.pods();
+    }
+
+    fn apply_fact(&mut self, rv: u64, fact: &Fact, docs: &Docs<'_>) {
+        if let Some(at) = time_of(fact) {
+            self.now = self.now.max(at);
+        }
+        match fact {
+            Fact::JobCreated { .. } => return self.create_job(rv, fact, docs),
+            Fact::Recorded { event } => return self.record(rv, event),
+            _ => {}
+        }
+        let job = fact.job();
+        // Facts about a Job that is gone change nothing that is shown.
+        let Some(entry) = self.jobs.get_mut(&job) else { return };
+        self.dirty.jobs.insert(job);
+        let before = entry.object();
+        entry.record.apply(fact, rv);
+        match fact {
+            Fact::JobChanged { .. } => return self.change_job(rv, job, before, docs),
+            Fact::StatusPublished { .. } => {
+                entry.shown = Arc::new(entry.record.status.clone());
+                let (object, weight) = (entry.object(), status_bytes(&entry.shown));
+                self.rings.jobs.push(Entry { rv, kind: ChangeKind::Modified, object, before: Some(before), weight });
+            }
+            Fact::PodsCreated { at, first, count, indexes, .. } => self.create_pods(rv, job, *at, *first, *count, indexes),
+            Fact::PodsStarted { pods, .. } => {
+                self.step(rv, job, pods.iter().map(|(ordinal, at)| (*ordinal, PodStep::Started(*at))));
+            }
+            Fact::PodsWaiting { pods, .. } => {
+                self.step(rv, job, pods.iter().map(|waiting| (waiting.ordinal, PodStep::Waiting(waiting))));
+            }
+            Fact::PodsStopping { at, ordinals, .. } => {
+                self.step(rv, job, ordinals.iter().map(|ordinal| (*ordinal, PodStep::Stopping(*at))));
+            }
+            Fact::PodsEnded { ends, .. } => self.step(rv, job, ends.iter().map(|end| (end.ordinal, PodStep::Ended(end)))),
+            Fact::PodsRemoved { ordinals, .. } => {
+                self.step(rv, job, ordinals.iter().map(|ordinal| (*ordinal, PodStep::Removed)));
+            }
+            Fact::JobCreated { .. }
+            | Fact::JobStarted { .. }
+            | Fact::BackoffSet { .. }
+            | Fact::ConditionSet { .. }
+            | Fact::Recorded { .. } => {}
+        }
+    }
+
+    fn create_job(&mut self, rv: u64, fact: &Fact, docs: &Docs<'_>) {
+        let record = JobRecord::created_by(fact, rv).expect("the caller looked at the fact");
+        let json = docs.of_new_job(rv, &record.namespace, &record.name);
+        let weight = json.len();
+        self.dirty.jobs.insert(record.id);
+        let object = self.insert_job(record, json, Arc::default(), Pods::default()).object();
+        self.rings.jobs.push(Entry { rv, kind: ChangeKind::Added, object, before: None, weight });
+    }
+
+    pub(super) fn insert_job(
+        &mut self,
+        record: JobRecord,
+        json: Arc<str>,
+        shown: Arc<JobStatus>,
+        pods: Pods,
+    ) -> &JobEntry {
+        let id = record.id;
+        let names = self.names.entry(Arc::clone(&record.namespace)).or_default();
+        names.insert(Arc::clone(&record.name), id);
+        self.uids.insert(record.uid, id);
+        let doc = Arc::new(JobDoc::new(Arc::new(key_of(&record, self.uid_key)), json));
+        self.jobs.entry(id).insert_entry(JobEntry { record, doc, shown, pods }).into_mut()
+    }
+
+    /// A client changed or removed the Job. While facts are replayed the document already is the last one.
+    fn change_job(&mut self, rv: u64, job: JobId, before: JobObject, docs: &Docs<'_>) {
+        let Docs::Batch(docs) = docs else { return };
+        let Some(json) = docs.get(&rv).map(|doc| doc.json.clone()) else { return };
+        let Some(entry) = self.jobs.get_mut(&job) else { return };
+        let (kind, weight) = match json {
+            Some(json) => {
+                let weight = json.len();
+                entry.doc = Arc::new(JobDoc::new(Arc::clone(&entry.doc.key), json));
+                (ChangeKind::Modified, weight)
+            }
+            None => (ChangeKind::Deleted, 0),
+        };
+        let object = entry.object();
+        if kind == ChangeKind::Deleted {
+            self.bury(job);
+        }
+        self.rings.jobs.push(Entry { rv, kind, object, before: Some(before), weight });
+    }
+
+    /// Takes a Job out; its record stays for as long as an Event is about it.
+    fn bury(&mut self, job: JobId) {
+        let Some(JobEntry { mut record, .. }) = self.jobs.remove(&job) else { return };
+        if let Some(names) = self.names.get_mut(&record.namespace) {
+            // A later Job may have taken the name, when facts are replayed.
+            if names.get(&record.name) == Some(&job) {
+                names.remove(&record.name);
+            }
+            if names.is_empty() {
+                self.names.remove(&record.namespace);
+            }
+        }
+        self.uids.remove(&record.uid);
+        self.dirty.removed.insert(job);
+        self.dirty.jobs.remove(&job);
+        let mut chunks = self.dirty.chunks.split_off(&(job, 0));
+        self.dirty.chunks.extend(chunks.split_off(&(JobId(job.0.saturating_add(1)), 0)));
+        if self.events.has_any(job) {
+            self.dirty.jobs.insert(job);
+            record.status = JobStatus::default();
+            self.gone.insert(job, record);
+        }
+    }
+
+    /// Takes out the restored Jobs that have no document, or whose name a later Job has taken.
+    pub(super) fn bury_missing(&mut self) {
+        let is_there = |entry: &JobEntry| {
+            let names = self.names.get(&entry.record.namespace);
+            !entry.doc.json.is_empty() && names.and_then(|names| names.get(&entry.record.name)) == Some(&entry.record.id)
+        };
+        let missing: Vec<JobId> = self.jobs.values().filter(|entry| !is_there(entry)).map(|entry| entry.record.id).collect();
+        missing.into_iter().for_each(|job| self.bury(job));
+    }
+
+    fn create_pods(&mut self, rv: u64, job: JobId, at: Time, first: u32, count: u32, indexes: &[IndexRun]) {
+        let Some(entry) = self.jobs.get_mut(&job) else { return };
+        let changed = entry.pods.next_ordinal().min(first);
+        entry.pods.skip_to(job, first, count);
+        for (nth, (ordinal, index)) in Fact::created_pods(first, count, indexes).enumerate() {
+            let rv = rv + nth as u64;
+            let record = PodRecord::new(job, ordinal, index, at, rv);
+            entry.pods.push(record, first + count - ordinal);
+            let object = PodObject { record, message: None, stop: None, job: Arc::clone(&entry.doc) };
+            self.rings.pods.push(Entry { rv, kind: ChangeKind::Added, object, before: None, weight: 0 });
+        }
+        let chunk = |ordinal: u32| ordinal / crate::model::CHUNK_PODS;
+        (chunk(changed)..=chunk(first + count.max(1) - 1)).for_each(|number| drop(self.dirty.chunks.insert((job, number))));
+    }
+
+    /// Applies the steps of pods of one Job; each takes the next version.
+    fn step<'a>(&mut self, first_rv: u64, job: JobId, steps: impl Iterator<Item = (u32, PodStep<'a>)>) {
+        let Some(entry) = self.jobs.get_mut(&job) else { return };
+        let mut dirty = None;
+        for (nth, (ordinal, step)) in steps.enumerate() {
+            let rv = first_rv + nth as u64;
+            let Some((before, after)) = entry.pods.step(ordinal, rv, step, &entry.doc) else { continue };
+            let number = u32::try_from(place_of(ordinal).0).expect("ordinals are 32 bits");
+            if dirty.replace(number) != Some(number) {
+                self.dirty.chunks.insert((job, number));
+            }
+            let kind = if after.record.has(PodRecord::REMOVED) { ChangeKind::Deleted } else { ChangeKind::Modified };
+            let weight = after.message.as_ref().map_or(0, |text| text.len());
+            self.rings.pods.push(Entry { rv, kind, object: after, before: Some(before), weight });
+        }
+    }
+
+    fn record(&mut self, rv: u64, event: &Event) {
+        let Some(job) = self.key_of_any(event.job) else { return };
+        let object = self.events.push(rv, event.clone(), job);
+        self.rings.events.push(Entry { rv, kind: ChangeKind::Added, object, before: None, weight: 0 });
+    }
+
+    /// The key of a Job that is there, or was and has Events.
+    pub(super) fn key_of_any(&self, job: JobId) -> Option<Arc<JobKey>> {
+        let living = self.jobs.get(&job).map(|entry| Arc::clone(&entry.doc.key));
+        living.or_else(|| Some(Arc::new(key_of(self.gone.get(&job)?, self.uid_key))))
+    }
+
+    fn expire_events(&mut self) {
+        while let Some(before) = self.events.pop_due(self.now) {
+            let job = before.event.job;
+            if !self.events.has_any(job) && self.gone.remove(&job).is_some() {
+                self.dirty.jobs.remove(&job);
+                self.dirty.removed.insert(job);
+            }
+            let (rv, object) = (self.rv, EventObject { rv: self.rv, ..before.clone() });
+            self.rings.events.push(Entry { rv, kind: ChangeKind::Deleted, object, before: Some(before), weight: 0 });
+        }
+    }
+
+    pub(super) fn write_namespace(&mut self, write: &DocWrite) {
+        let before = self.namespaces.get(&write.name).cloned();
+        let rv = write.rv;
+        let (kind, object) = match (&write.json, &before) {
+            (Some(json), before) => {
+                let doc = Arc::new(NamespaceDoc::new(Arc::clone(&write.name), Arc::clone(json)));
+                let object = NamespaceObject { rv, doc };
+                self.namespaces.insert(Arc::clone(&write.name), object.clone());
+                (if before.is_some() { ChangeKind::Modified } else { ChangeKind::Added }, object)
+            }
+            (None, Some(last)) => {
+                self.namespaces.remove(&write.name);
+                (ChangeKind::Deleted, NamespaceObject { rv, doc: Arc::clone(&last.doc) })
+            }
+            (None, None) => return,
+        };
+        let weight = object.doc.json.len();
+        self.rings.namespaces.push(Entry { rv, kind, object, before, weight });
+    }
+}
+
+fn key_of(record: &JobRecord, uid_key: UidKey) -> JobKey {
+    JobKey {
+        id: record.id,
+        uid: record.uid,
+        namespace: Arc::clone(&record.namespace),
+        name: Arc::clone(&record.name),
+        names: PodNames::new(record.uid),
+        uid_key,
+    }
+}
+
+/// The time that a fact carries, if it carries one of its own.
+fn time_of(fact: &Fact) -> Option<Time> {
+    match fact {
+        Fact::JobCreated { at, .. }
+        | Fact::JobStarted { at, .. }
+        | Fact::PodsCreated { at, .. }
+        | Fact::PodsStopping { at, .. } => Some(*at),
+        Fact::ConditionSet { condition, .. } => Some(condition.at),
+        Fact::Recorded { event } => Some(event.at),
+        _ => None,
+    }
+}
+
+/// About what a status takes beside its struct, bytes.
+fn status_bytes(status: &JobStatus) -> usize {
+    size_of::<JobStatus>() + status.completed.bytes() + status.conditions.iter().map(|c| c.message.len()).sum::<usize>()
+}

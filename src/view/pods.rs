@@ -1,0 +1,204 @@
+//! Pods of a Job in chunks that a list can share.
+//!
+//! Knows how a fact changes a pod, not who watches. Invariant: the record of ordinal `n` is at place `n % CHUNK_PODS` of
+//! chunk `n / CHUNK_PODS`; an ordinal that was skipped has a record that is marked as removed.
+
+use super::doc::JobDoc;
+use super::objects::PodObject;
+use crate::base::{JobId, NO_INDEX, Time};
+use crate::model::{CHUNK_PODS, Chunk, Phase, PodEnd, PodRecord, Waiting};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What few pods have.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Extra {
+    pub(super) message: Option<Arc<str>>,
+    pub(super) stop: Option<Time>,
+}
+
+/// Up to [`CHUNK_PODS`] pods with neighbouring ordinals.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct PodChunk {
+    pub(super) records: Vec<PodRecord>,
+    /// By ordinal.
+    pub(super) extras: BTreeMap<u32, Extra>,
+}
+
+impl PodChunk {
+    pub(super) fn restore(chunk: &Chunk) -> Self {
+        let mut extras: BTreeMap<u32, Extra> = BTreeMap::new();
+        for (ordinal, message) in &chunk.messages {
+            extras.entry(*ordinal).or_default().message = Some(Arc::from(&**message));
+        }
+        for (ordinal, stop) in &chunk.stops {
+            extras.entry(*ordinal).or_default().stop = Some(*stop);
+        }
+        Self { records: chunk.records.clone(), extras }
+    }
+
+    pub(super) fn fold(&self, job: JobId, number: u32) -> Chunk {
+        let of = |(ordinal, extra): (&u32, &Extra)| extra.message.as_ref().map(|text| (*ordinal, Box::from(&**text)));
+        Chunk {
+            job,
+            number,
+            records: self.records.clone(),
+            messages: self.extras.iter().filter_map(of).collect(),
+            stops: self.extras.iter().filter_map(|(ordinal, extra)| Some((*ordinal, extra.stop?))).collect(),
+        }
+    }
+
+    /// Room for `more` records, never for more than a chunk has.
+    fn reserve(&mut self, more: usize) {
+        let needed = self.records.len() + more;
+        if needed > self.records.capacity() {
+            let wanted = needed.max(self.records.capacity() * 2).min(CHUNK_PODS as usize);
+            self.records.reserve_exact(wanted - self.records.len());
+        }
+    }
+
+    /// The pod at `place`, as it is now.
+    pub(super) fn object(&self, place: usize, job: &Arc<JobDoc>) -> PodObject {
+        let record = self.records[place];
+        let extra = self.extras.get(&record.ordinal);
+        PodObject {
+            record,
+            message: extra.and_then(|extra| extra.message.clone()),
+            stop: extra.and_then(|extra| extra.stop),
+            job: Arc::clone(job),
+        }
+    }
+}
+
+/// The chunk and the place in it of an ordinal.
+pub(super) fn place_of(ordinal: u32) -> (usize, usize) {
+    ((ordinal / CHUNK_PODS) as usize, (ordinal % CHUNK_PODS) as usize)
+}
+
+/// All pods of a Job.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Pods {
+    pub(super) chunks: Vec<Arc<PodChunk>>,
+}
+
+/// One pod's part of a fact.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum PodStep<'a> {
+    Started(Time),
+    Waiting(&'a Waiting),
+    Stopping(Time),
+    Ended(&'a PodEnd),
+    Removed,
+}
+
+impl Pods {
+    /// The record of `ordinal`, if it was ever given.
+    pub(super) fn get(&self, ordinal: u32) -> Option<&PodRecord> {
+        let (chunk, place) = place_of(ordinal);
+        self.chunks.get(chunk)?.records.get(place)
+    }
+
+    /// The pod with this ordinal, unless it is gone.
+    pub(super) fn object(&self, ordinal: u32, job: &Arc<JobDoc>) -> Option<PodObject> {
+        let (chunk, place) = place_of(ordinal);
+        let chunk = self.chunks.get(chunk)?;
+        let is_there = !chunk.records.get(place)?.has(PodRecord::REMOVED);
+        is_there.then(|| chunk.object(place, job))
+    }
+
+    /// Fills the places of skipped ordinals, so that `first` is the next one; `count` pods will follow.
+    pub(super) fn skip_to(&mut self, job: JobId, first: u32, count: u32) {
+        let mut next = self.next_ordinal();
+        while next < first {
+            let mut skipped = PodRecord::new(job, next, NO_INDEX, Time::default(), 0);
+            skipped.flags = PodRecord::REMOVED;
+            self.push(skipped, first + count - next);
+            next += 1;
+        }
+    }
+
+    pub(super) fn next_ordinal(&self) -> u32 {
+        let Some(last) = self.chunks.last() else { return 0 };
+        let full = u32::try_from(self.chunks.len() - 1).expect("ordinals are 32 bits");
+        full * CHUNK_PODS + u32::try_from(last.records.len()).expect("a chunk is bounded")
+    }
+
+    /// Appends a record; `more` is how many will follow at least, itself included.
+    pub(super) fn push(&mut self, record: PodRecord, more: u32) {
+        let (number, place) = place_of(record.ordinal);
+        if number == self.chunks.len() {
+            self.chunks.push(Arc::default());
+        }
+        let chunk = Arc::make_mut(&mut self.chunks[number]);
+        debug_assert_eq!(place, chunk.records.len(), "ordinals are given in order");
+        chunk.reserve(more.min(CHUNK_PODS) as usize);
+        chunk.records.push(record);
+    }
+
+    /// Applies `step` to a pod at version `rv`: the pod before and after. `None` when there is no such pod.
+    pub(super) fn step(
+        &mut self,
+        ordinal: u32,
+        rv: u64,
+        step: PodStep<'_>,
+        job: &Arc<JobDoc>,
+    ) -> Option<(PodObject, PodObject)> {
+        let (number, place) = place_of(ordinal);
+        let chunk = Arc::make_mut(self.chunks.get_mut(number)?);
+        if chunk.records.get(place)?.has(PodRecord::REMOVED) {
+            return None;
+        }
+        let before = chunk.object(place, job);
+        let mut after = before.clone();
+        after.apply(rv, step);
+        chunk.records[place] = after.record;
+        let is_gone = after.record.has(PodRecord::REMOVED);
+        if !is_gone && (after.message.is_some() || after.stop.is_some()) {
+            chunk.extras.insert(ordinal, Extra { message: after.message.clone(), stop: after.stop });
+        } else if before.message.is_some() || before.stop.is_some() {
+            chunk.extras.remove(&ordinal);
+        }
+        Some((before, after))
+    }
+}
+
+impl PodObject {
+    fn apply(&mut self, rv: u64, step: PodStep<'_>) {
+        let record = &mut self.record;
+        record.rv = rv;
+        match step {
+            PodStep::Started(at) => {
+                record.phase = Phase::Running;
+                record.flags |= PodRecord::STARTED;
+                record.start_delta_ms = at.since_ms_u32(record.created);
+                record.reason = crate::model::Reason::None;
+                self.message = None;
+            }
+            PodStep::Waiting(waiting) => {
+                record.reason = waiting.reason;
+                record.attempts = record.attempts.saturating_add(1);
+                self.message = (!waiting.message.is_empty()).then(|| Arc::from(&*waiting.message));
+            }
+            PodStep::Stopping(at) => {
+                record.flags |= PodRecord::STOPPING;
+                self.stop = Some(at);
+            }
+            PodStep::Ended(end) => self.end(end),
+            PodStep::Removed => record.flags |= PodRecord::REMOVED,
+        }
+    }
+
+    fn end(&mut self, end: &PodEnd) {
+        let record = &mut self.record;
+        record.phase = if end.exit_code == 0 { Phase::Succeeded } else { Phase::Failed };
+        record.flags |= PodRecord::STARTED | if end.disrupted { PodRecord::DISRUPTED } else { 0 };
+        record.start_delta_ms = end.started.since_ms_u32(record.created);
+        record.run_ms = end.run_ms;
+        record.exit_code = end.exit_code;
+        record.reason = end.reason;
+        record.log = end.log;
+        record.fuel_k = end.fuel_k;
+        record.peak_pages = end.peak_pages;
+        self.message = end.message.as_deref().map(Arc::from);
+    }
+}

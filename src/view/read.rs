@@ -1,0 +1,312 @@
+//! Reading the mirror, following it, and the one way of writing it.
+//!
+//! Knows the lock: it is held while Arcs are cloned, never while anything is rendered. Invariant: the commit thread is the
+//! only caller of [`View::apply`], [`View::fold`] and [`View::folded`].
+
+use super::doc::JobDoc;
+use super::mirror::{Docs, JobEntry, Mirror};
+use super::objects::{EventObject, JobObject, NamespaceObject, Object, PodObject};
+use super::pods::{PodChunk, Pods};
+use super::ring::{Entry, Ring};
+use super::watch::{Change, Cursor, Expired, Filter, Topic};
+use crate::base::{JobId, PREFIX_MAX, SUFFIX_LEN, Uid, join_prefix};
+use crate::model::{Batch, JobRecord, Kind, LogExtent, Phase, PodRecord};
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::watch;
+
+/// What readers see: everything that is durable, and nothing else.
+#[derive(Debug)]
+pub struct View {
+    mirror: RwLock<Mirror>,
+    /// The last version that is shown.
+    rv: watch::Sender<u64>,
+    /// The ends of the rings.
+    ends: [watch::Sender<u64>; 4],
+}
+
+/// A Job as the controller takes it over at boot.
+#[derive(Clone, Debug)]
+pub struct JobSnapshot {
+    /// Its record.
+    pub record: JobRecord,
+    /// Its document.
+    pub json: Arc<str>,
+    /// Its pods that have neither ended nor gone, in order of their ordinals.
+    pub pods: Vec<PodRecord>,
+}
+
+/// Pods at one version, made into objects one by one.
+#[derive(Clone, Debug)]
+pub struct PodList {
+    jobs: Vec<(Arc<JobDoc>, Pods)>,
+}
+
+impl PodList {
+    /// The pods: in order of their Jobs' namespace and name, then of their ordinals.
+    pub fn iter(&self) -> impl Iterator<Item = PodObject> + '_ {
+        self.jobs.iter().flat_map(|(job, pods)| pods.chunks.iter().flat_map(move |chunk| pods_of(chunk, job)))
+    }
+}
+
+fn pods_of<'a>(chunk: &'a PodChunk, job: &'a Arc<JobDoc>) -> impl Iterator<Item = PodObject> + 'a {
+    let there = chunk.records.iter().enumerate().filter(|(_, record)| !record.has(PodRecord::REMOVED));
+    there.map(move |(place, _)| chunk.object(place, job))
+}
+
+/// How many entries of a ring a watcher looks at while it holds the lock: about 100 µs.
+const SCAN_MAX: usize = 8192;
+
+impl View {
+    pub(super) fn over(mirror: Mirror) -> Self {
+        let rv = watch::Sender::new(mirror.rv);
+        Self { mirror: RwLock::new(mirror), rv, ends: std::array::from_fn(|_| watch::Sender::new(0)) }
+    }
+
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Mirror> {
+        self.mirror.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Mirror> {
+        self.mirror.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows a batch that is durable. A Job is removed by a `JobChanged` whose document is `None`; its pods are removed
+    /// by facts of their own before.
+    pub fn apply(&self, batch: &Batch) {
+        let docs = batch.docs.iter().filter(|doc| doc.kind == Kind::Job).map(|doc| (doc.rv, doc)).collect();
+        let (rv, ends) = {
+            let mut mirror = self.write();
+            mirror.apply(batch, &Docs::Batch(docs));
+            let rings = &mirror.rings;
+            (mirror.rv, [rings.jobs.end(), rings.pods.end(), rings.events.end(), rings.namespaces.end()])
+        };
+        for (sender, end) in self.ends.iter().zip(ends) {
+            sender.send_if_modified(|last| std::mem::replace(last, end) != end);
+        }
+        self.rv.send_if_modified(|last| std::mem::replace(last, rv) != rv);
+    }
+
+    /// The last version that is shown.
+    #[must_use]
+    pub fn rv(&self) -> u64 {
+        *self.rv.borrow()
+    }
+
+    /// Waits until the version `rv` is shown.
+    pub async fn shown(&self, rv: u64) {
+        let mut shown = self.rv.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = shown.wait_for(|last| *last >= rv).await;
+    }
+
+    /// A Job by its name.
+    #[must_use]
+    pub fn job(&self, namespace: &str, name: &str) -> Option<JobObject> {
+        let mirror = self.read();
+        let id = mirror.names.get(namespace)?.get(name)?;
+        Some(mirror.jobs.get(id)?.object())
+    }
+
+    /// A Job by its uid.
+    #[must_use]
+    pub fn job_by_uid(&self, uid: Uid) -> Option<JobObject> {
+        let mirror = self.read();
+        Some(mirror.jobs.get(mirror.uids.get(&uid)?)?.object())
+    }
+
+    /// A Job's record as of the last fact that is durable, which may be ahead of the status that is shown.
+    #[must_use]
+    pub fn job_record(&self, id: JobId) -> Option<JobRecord> {
+        Some(self.read().jobs.get(&id)?.record.clone())
+    }
+
+    /// The Jobs of a namespace or of all, in order of namespace and name, and the version at which they are so.
+    #[must_use]
+    pub fn jobs(&self, namespace: Option<&str>) -> (u64, Vec<JobObject>) {
+        let mirror = self.read();
+        (mirror.rv, mirror.in_order(namespace).map(JobEntry::object).collect())
+    }
+
+    /// A pod by its name.
+    #[must_use]
+    pub fn pod(&self, namespace: &str, name: &str) -> Option<PodObject> {
+        self.read().pod(namespace, name)
+    }
+
+    /// A pod by its Job and ordinal.
+    #[must_use]
+    pub fn pod_by_ordinal(&self, job: JobId, ordinal: u32) -> Option<PodObject> {
+        let mirror = self.read();
+        let entry = mirror.jobs.get(&job)?;
+        entry.pods.object(ordinal, &entry.doc)
+    }
+
+    /// The pods of a namespace, of a Job, or all, and the version at which they are so.
+    #[must_use]
+    pub fn pods(&self, namespace: Option<&str>, job: Option<Uid>) -> (u64, PodList) {
+        let mirror = self.read();
+        let wanted = |entry: &&JobEntry| job.is_none_or(|uid| entry.record.uid == uid);
+        let jobs = mirror.in_order(namespace).filter(wanted).map(|entry| (Arc::clone(&entry.doc), entry.pods.clone()));
+        (mirror.rv, PodList { jobs: jobs.collect() })
+    }
+
+    /// Where the log of a pod is, and the pod's phase.
+    #[must_use]
+    pub fn pod_log(&self, namespace: &str, name: &str) -> Option<(LogExtent, Phase)> {
+        let pod = self.pod(namespace, name)?;
+        Some((pod.record.log, pod.record.phase))
+    }
+
+    /// The Events in a namespace or in all, oldest first, and the version at which they are so.
+    #[must_use]
+    pub fn events(&self, namespace: Option<&str>) -> (u64, Vec<EventObject>) {
+        let mirror = self.read();
+        let wanted = |event: &&EventObject| namespace.is_none_or(|namespace| *event.job.namespace == *namespace);
+        (mirror.rv, mirror.events.kept.iter().filter(wanted).cloned().collect())
+    }
+
+    /// The namespaces in order of their names, and the version at which they are so.
+    #[must_use]
+    pub fn namespaces(&self) -> (u64, Vec<NamespaceObject>) {
+        let mirror = self.read();
+        (mirror.rv, mirror.namespaces.values().cloned().collect())
+    }
+
+    /// A namespace by its name.
+    #[must_use]
+    pub fn namespace(&self, name: &str) -> Option<NamespaceObject> {
+        self.read().namespaces.get(name).cloned()
+    }
+
+    /// All Jobs for the controller's recovery, in order of their ids.
+    #[must_use]
+    pub fn jobs_snapshot(&self) -> Vec<JobSnapshot> {
+        let living = |pod: &&PodRecord| !pod.is_terminal() && !pod.has(PodRecord::REMOVED);
+        let snapshot = |entry: &JobEntry| JobSnapshot {
+            record: entry.record.clone(),
+            json: Arc::clone(&entry.doc.json),
+            pods: entry.pods.chunks.iter().flat_map(|chunk| chunk.records.iter().filter(living).copied()).collect(),
+        };
+        self.read().jobs.values().map(snapshot).collect()
+    }
+
+    /// Starts to follow the changes above `rv`. A version that is not shown yet is waited for.
+    ///
+    /// # Errors
+    /// When changes above `rv` were dropped already.
+    pub fn watch_from(&self, topic: Topic, filter: Filter, rv: u64) -> Result<Cursor, Expired> {
+        let mirror = self.read();
+        let rings = &mirror.rings;
+        let (seq, oldest) = match topic {
+            Topic::Jobs => (rings.jobs.seek(rv), rings.jobs.evicted_rv()),
+            Topic::Pods => (rings.pods.seek(rv), rings.pods.evicted_rv()),
+            Topic::Events => (rings.events.seek(rv), rings.events.evicted_rv()),
+            Topic::Namespaces => (rings.namespaces.seek(rv), rings.namespaces.evicted_rv()),
+        };
+        Ok(Cursor { topic, filter, seq: seq.ok_or(Expired { wanted: rv, oldest })?, rv })
+    }
+
+    /// Up to `limit` changes that the cursor has not given yet, oldest first; none when there are none at the moment.
+    ///
+    /// # Errors
+    /// When changes that it has not given were dropped.
+    pub fn poll(&self, cursor: &mut Cursor, limit: usize) -> Result<Vec<Change>, Expired> {
+        let mut changes = Vec::new();
+        loop {
+            let mirror = self.read();
+            let rings = &mirror.rings;
+            let is_done = match cursor.topic {
+                Topic::Jobs => scan(&rings.jobs, mirror.rv, cursor, limit, &mut changes, Object::Job),
+                Topic::Pods => scan(&rings.pods, mirror.rv, cursor, limit, &mut changes, Object::Pod),
+                Topic::Events => scan(&rings.events, mirror.rv, cursor, limit, &mut changes, Object::Event),
+                Topic::Namespaces => scan(&rings.namespaces, mirror.rv, cursor, limit, &mut changes, Object::Namespace),
+            }?;
+            if is_done {
+                return Ok(changes);
+            }
+        }
+    }
+
+    /// Waits until [`View::poll`] has something to look at; it may still give nothing.
+    pub async fn changed(&self, cursor: &Cursor) {
+        let mut end = self.ends[cursor.topic as usize].subscribe();
+        let _ = end.wait_for(|end| *end > cursor.seq).await;
+    }
+}
+
+/// Looks at up to [`SCAN_MAX`] entries. True when `changes` is full or the end was reached.
+fn scan<T: Clone>(
+    ring: &Ring<T>,
+    shown: u64,
+    cursor: &mut Cursor,
+    limit: usize,
+    changes: &mut Vec<Change>,
+    wrap: impl Fn(T) -> Object,
+) -> Result<bool, Expired> {
+    let expired = Expired { wanted: cursor.rv, oldest: ring.evicted_rv() };
+    for entry in ring.since(cursor.seq).ok_or(expired)?.take(SCAN_MAX) {
+        if changes.len() >= limit {
+            return Ok(true);
+        }
+        // An entry of the same version may follow, so only the versions before are complete.
+        cursor.rv = cursor.rv.max(entry.rv - 1);
+        cursor.seq += 1;
+        let Entry { rv, kind, .. } = *entry;
+        let object = wrap(entry.object.clone());
+        if cursor.filter.takes(&object) {
+            changes.push(Change { rv, kind, object, before: entry.before.clone().map(&wrap) });
+        }
+    }
+    let is_end = cursor.seq >= ring.end();
+    if is_end {
+        cursor.rv = cursor.rv.max(shown);
+    }
+    Ok(is_end)
+}
+
+impl Filter {
+    fn takes(&self, object: &Object) -> bool {
+        let job = match object {
+            Object::Job(job) => Some(job.doc.key.id),
+            Object::Pod(pod) => Some(pod.record.job),
+            Object::Event(event) => Some(event.event.job),
+            Object::Namespace(_) => None,
+        };
+        self.namespace.as_deref().is_none_or(|wanted| wanted == object.namespace())
+            && self.job.is_none_or(|wanted| job == Some(wanted))
+    }
+}
+
+impl Mirror {
+    /// Jobs in order of namespace and name.
+    fn in_order(&self, namespace: Option<&str>) -> impl Iterator<Item = &JobEntry> {
+        let range = match namespace {
+            Some(one) => (Bound::Included(one), Bound::Included(one)),
+            None => (Bound::Unbounded, Bound::Unbounded),
+        };
+        let ids = self.names.range::<str, _>(range).flat_map(|(_, names)| names.values());
+        ids.filter_map(|id| self.jobs.get(id))
+    }
+
+    /// Finds a pod by its name: the Jobs that could have such a pod, then the suffix inverted.
+    fn pod(&self, namespace: &str, name: &str) -> Option<PodObject> {
+        let at = name.len().checked_sub(SUFFIX_LEN)?;
+        let (prefix, suffix) = (name.get(..at)?, name.get(at..)?);
+        let stem = prefix.strip_suffix('-').unwrap_or(prefix);
+        let numbered = stem.rsplit_once('-').filter(|(_, index)| index.bytes().all(|byte| byte.is_ascii_digit()));
+        let head = numbered.map_or(stem, |(job, _)| job);
+        let names = self.names.get(namespace)?;
+        let exact = [Some(stem), numbered.map(|(job, _)| job)].into_iter().flatten().filter_map(|job| names.get(job));
+        // A prefix as long as this may have been cut, so that the Job's name is longer than what is left of it.
+        let cut = (prefix.len() == PREFIX_MAX).then(|| names.range::<str, _>((Bound::Included(head), Bound::Unbounded)));
+        let longer = cut.into_iter().flatten().take_while(|(job, _)| job.starts_with(head)).map(|(_, id)| id);
+        exact.chain(longer).find_map(|id| {
+            let entry = self.jobs.get(id)?;
+            let ordinal = entry.doc.key.names.ordinal(suffix)?;
+            let record = entry.pods.get(ordinal)?;
+            let is_it = join_prefix(&entry.record.name, record.index()) == prefix;
+            is_it.then(|| entry.pods.object(ordinal, &entry.doc))?
+        })
+    }
+}

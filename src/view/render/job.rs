@@ -1,0 +1,59 @@
+//! Jobs and namespaces: the document with its version and status put in.
+//!
+//! Invariant: which status fields are printed when they are zero follows batch/v1 (`spec/job.md` section 2.2).
+
+use super::{put, put_json};
+use crate::model::{Condition, JobStatus};
+use crate::view::objects::{JobObject, NamespaceObject};
+
+/// Appends a Job.
+pub(in crate::view) fn job(job: &JobObject, out: &mut String) {
+    out.reserve(job.doc.json.len() + 512);
+    job.doc.parsed().cuts.splice(&job.doc.json, job.rv, out, |out| status(&job.status, out));
+}
+
+/// Appends a namespace.
+pub(in crate::view) fn namespace(namespace: &NamespaceObject, out: &mut String) {
+    let phase = namespace.phase();
+    let doc = &namespace.doc;
+    doc.parsed().cuts.splice(&doc.json, namespace.rv, out, |out| put(out, format_args!(r#"{{"phase":"{phase}"}}"#)));
+}
+
+fn status(status: &JobStatus, out: &mut String) {
+    // The first sync sets startTime; a Job before it has an empty status.
+    let Some(start) = status.start_time else {
+        out.push_str("{}");
+        return;
+    };
+    out.push('{');
+    conditions(&status.conditions, out);
+    put(out, format_args!(r#""startTime":"{start}","#));
+    if let Some(at) = status.completion_time {
+        put(out, format_args!(r#""completionTime":"{at}","#));
+    }
+    for (name, count) in [("active", status.active), ("succeeded", status.succeeded), ("failed", status.failed)] {
+        if count > 0 {
+            put(out, format_args!(r#""{name}":{count},"#));
+        }
+    }
+    put(out, format_args!(r#""terminating":{},"#, status.terminating));
+    if !status.completed.is_empty() {
+        put(out, format_args!(r#""completedIndexes":"{}","#, status.completed));
+    }
+    put(out, format_args!(r#""uncountedTerminatedPods":{{}},"ready":{}}}"#, status.ready));
+}
+
+fn conditions(conditions: &[Condition], out: &mut String) {
+    if conditions.is_empty() {
+        return;
+    }
+    out.push_str(r#""conditions":["#);
+    for (nth, Condition { kind, at, reason, message }) in conditions.iter().enumerate() {
+        let (comma, kind, reason) = (if nth > 0 { "," } else { "" }, kind.as_str(), reason.as_str());
+        put(out, format_args!(r#"{comma}{{"type":"{kind}","status":"True","lastProbeTime":"{at}","#));
+        put(out, format_args!(r#""lastTransitionTime":"{at}","reason":"{reason}","message":"#));
+        put_json(out, message);
+        out.push('}');
+    }
+    out.push_str("],");
+}

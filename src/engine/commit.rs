@@ -96,7 +96,8 @@ fn commit(store: &mut dyn Store, handle: &Handle, gathered: Gathered) -> Result<
     }
     handle.answer(gathered.replies);
     if view.pods_since_fold() >= FOLD_EVERY_PODS {
-        store.fold(&view.take_fold())?;
+        store.fold(&view.fold())?;
+        view.folded();
     }
     Ok(())
 }

@@ -166,14 +166,13 @@ impl Handle {
     pub(super) fn close(&self) {
         self.0.inbox.close();
         self.lock_waiting().clear();
-        self.0.view.wake();
     }
 
     /// Creates the namespaces that always exist, where they do not; returns once they are durable.
     pub(super) fn create_predefined_namespaces(&self, rng: &mut Rng) {
         let answers: Vec<_> = PREDEFINED_NAMESPACES
             .iter()
-            .filter(|name| !self.0.view.has_namespace(name))
+            .filter(|name| self.0.view.namespace(name).is_none())
             .filter_map(|name| {
                 let namespace = predefined(name, Uid::v4(rng.next_u128()));
                 self.send(|ticket| Input::CreateNamespace(ticket, namespace)).ok()

@@ -3,6 +3,13 @@
 //! Knows how to keep bytes and in which order they come back, not what a fact means. [`Store`] is the contract; SQLite
 //! implements it. Invariant: what `commit` returned `Ok` for is there after any crash.
 
+mod rows;
+mod sqlite;
+#[cfg(test)]
+mod tests;
+
+pub use sqlite::{CEILING_BLOCK, Sqlite};
+
 use crate::model::{Batch, CodecError, Fold, Recovered};
 
 /// What must survive. One owner, on one thread.

@@ -4,7 +4,7 @@
 //! so it is read here without an error.
 
 use super::render::PodTemplatePieces;
-use crate::base::{JobId, NO_INDEX, PodNames, Uid, UidKey, join_prefix};
+use crate::base::{JobId, NO_INDEX, PodNames, Uid, UidKey};
 use crate::model::JobSpec;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -32,9 +32,7 @@ impl JobKey {
     /// The name of the pod with this ordinal and completion index (or `NO_INDEX`).
     #[must_use]
     pub fn pod_name(&self, ordinal: u32, index: u32) -> String {
-        let mut name = join_prefix(&self.name, (index != NO_INDEX).then_some(index));
-        self.names.suffix(ordinal).iter().for_each(|&byte| name.push(char::from(byte)));
-        name
+        self.names.pod_name(&self.name, (index != NO_INDEX).then_some(index), ordinal)
     }
 }
 
@@ -43,6 +41,8 @@ impl JobKey {
 pub struct JobDoc {
     /// Which Job.
     pub key: Arc<JobKey>,
+    /// The resourceVersion of the client's last write; that of the Job also counts changes of its status.
+    pub rv: u64,
     /// Canonical JSON without status and without `metadata.resourceVersion`.
     pub json: Arc<str>,
     parsed: OnceLock<ParsedJob>,
@@ -58,8 +58,8 @@ pub(super) struct ParsedJob {
 }
 
 impl JobDoc {
-    pub(super) fn new(key: Arc<JobKey>, json: Arc<str>) -> Self {
-        Self { key, json, parsed: OnceLock::new() }
+    pub(super) fn new(key: Arc<JobKey>, rv: u64, json: Arc<str>) -> Self {
+        Self { key, rv, json, parsed: OnceLock::new() }
     }
 
     pub(super) fn parsed(&self) -> &ParsedJob {

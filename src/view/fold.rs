@@ -4,7 +4,7 @@
 //! mirror that applying the same batches gave.
 
 use super::doc::NamespaceDoc;
-use super::mirror::{Dirty, Docs, Mirror, Rings};
+use super::mirror::{Dirty, Docs, Heads, Mirror, Rings};
 use super::objects::NamespaceObject;
 use super::pods::{PodChunk, Pods};
 use super::read::View;
@@ -28,8 +28,10 @@ impl View {
             let doc = json.as_ref().map(|json| Arc::new(NamespaceDoc::new(Arc::clone(name), Arc::clone(json))));
             mirror.namespaces.extend(doc.map(|doc| (Arc::clone(name), NamespaceObject { rv: *rv, doc })));
         }
-        let head = |doc: &DocWrite| Some(((Arc::clone(&doc.namespace), Arc::clone(&doc.name)), doc.json.clone()?));
-        let heads: BTreeMap<_, _> = written(Kind::Job).filter_map(head).collect();
+        let head = |doc: &DocWrite| {
+            Some(((Arc::clone(&doc.namespace), Arc::clone(&doc.name)), (doc.rv, doc.json.clone()?)))
+        };
+        let heads: Heads = written(Kind::Job).filter_map(head).collect();
         restore_folded(&mut mirror, recovered, &heads);
         let docs = Docs::Heads(&heads);
         recovered.batches.iter().for_each(|batch| mirror.apply(batch, &docs));
@@ -79,13 +81,13 @@ impl View {
     }
 }
 
-fn restore_folded(mirror: &mut Mirror, recovered: &Recovered, heads: &BTreeMap<(Arc<str>, Arc<str>), Arc<str>>) {
+fn restore_folded(mirror: &mut Mirror, recovered: &Recovered, heads: &Heads) {
     let shown: BTreeMap<JobId, &JobStatus> = recovered.shown.iter().map(|(job, status)| (*job, status)).collect();
     for record in &recovered.jobs {
         let status = shown.get(&record.id).map_or(&record.status, |status| status);
-        let json = heads.get(&(Arc::clone(&record.namespace), Arc::clone(&record.name))).cloned();
-        let json = json.unwrap_or_else(|| Arc::from(""));
-        mirror.insert_job(record.clone(), json, Arc::new(status.clone()), Pods::default());
+        let head = heads.get(&(Arc::clone(&record.namespace), Arc::clone(&record.name))).cloned();
+        let head = head.unwrap_or_else(|| (0, Arc::from("")));
+        mirror.insert_job(record.clone(), head, Arc::new(status.clone()), Pods::default());
     }
     for chunk in &recovered.chunks {
         if let Some(entry) = mirror.jobs.get_mut(&chunk.job) {

@@ -64,23 +64,26 @@ pub(super) struct Dirty {
     pub(super) pods: u64,
 }
 
+/// The documents of Jobs and their versions, by namespace and name.
+pub(super) type Heads = BTreeMap<(Arc<str>, Arc<str>), (u64, Arc<str>)>;
+
 /// Where the documents of Jobs come from while facts are applied.
 #[derive(Debug)]
 pub(super) enum Docs<'a> {
     /// The documents of the same batch, by version.
     Batch(BTreeMap<u64, &'a DocWrite>),
     /// Head state, by namespace and name: facts are replayed.
-    Heads(&'a BTreeMap<(Arc<str>, Arc<str>), Arc<str>>),
+    Heads(&'a Heads),
 }
 
 impl Docs<'_> {
-    fn of_new_job(&self, rv: u64, namespace: &Arc<str>, name: &Arc<str>) -> Arc<str> {
+    fn of_new_job(&self, rv: u64, namespace: &Arc<str>, name: &Arc<str>) -> (u64, Arc<str>) {
         let found = match self {
-            Docs::Batch(docs) => docs.get(&rv).and_then(|doc| doc.json.clone()),
+            Docs::Batch(docs) => docs.get(&rv).and_then(|doc| Some((rv, doc.json.clone()?))),
             Docs::Heads(heads) => heads.get(&(Arc::clone(namespace), Arc::clone(name))).cloned(),
         };
         // A replayed Job that is gone by now has no document; `Mirror::bury_missing` takes it out before anyone reads.
-        found.unwrap_or_else(|| Arc::from(""))
+        found.unwrap_or_else(|| (0, Arc::from("")))
     }
 }
 
@@ -144,7 +147,8 @@ impl Mirror {
             Fact::Recorded { event } => return self.record(rv, event),
             _ => {}
         }
-        let job = fact.job();
+        // A document without a Job was written before its fact is reached.
+        let Some(job) = fact.job() else { return };
         // Facts about a Job that is gone change nothing that is shown.
         let Some(entry) = self.jobs.get_mut(&job) else { return };
         self.dirty.jobs.insert(job);
@@ -175,23 +179,24 @@ impl Mirror {
             | Fact::JobStarted { .. }
             | Fact::BackoffSet { .. }
             | Fact::ConditionSet { .. }
-            | Fact::Recorded { .. } => {}
+            | Fact::Recorded { .. }
+            | Fact::DocWritten => {}
         }
     }
 
     fn create_job(&mut self, rv: u64, fact: &Fact, docs: &Docs<'_>) {
         let record = JobRecord::created_by(fact, rv).expect("the caller looked at the fact");
-        let json = docs.of_new_job(rv, &record.namespace, &record.name);
-        let weight = json.len();
+        let head = docs.of_new_job(rv, &record.namespace, &record.name);
+        let weight = head.1.len();
         self.dirty.jobs.insert(record.id);
-        let object = self.insert_job(record, json, Arc::default(), Pods::default()).object();
+        let object = self.insert_job(record, head, Arc::default(), Pods::default()).object();
         self.rings.jobs.push(Entry { rv, kind: ChangeKind::Added, object, before: None, weight });
     }
 
     pub(super) fn insert_job(
         &mut self,
         record: JobRecord,
-        json: Arc<str>,
+        (doc_rv, json): (u64, Arc<str>),
         shown: Arc<JobStatus>,
         pods: Pods,
     ) -> &JobEntry {
@@ -199,7 +204,7 @@ impl Mirror {
         let names = self.names.entry(Arc::clone(&record.namespace)).or_default();
         names.insert(Arc::clone(&record.name), id);
         self.uids.insert(record.uid, id);
-        let doc = Arc::new(JobDoc::new(Arc::new(key_of(&record, self.uid_key)), json));
+        let doc = Arc::new(JobDoc::new(Arc::new(key_of(&record, self.uid_key)), doc_rv, json));
         self.jobs.entry(id).insert_entry(JobEntry { record, doc, shown, pods }).into_mut()
     }
 
@@ -211,7 +216,7 @@ impl Mirror {
         let (kind, weight) = match json {
             Some(json) => {
                 let weight = json.len();
-                entry.doc = Arc::new(JobDoc::new(Arc::clone(&entry.doc.key), json));
+                entry.doc = Arc::new(JobDoc::new(Arc::clone(&entry.doc.key), rv, json));
                 (ChangeKind::Modified, weight)
             }
             None => (ChangeKind::Deleted, 0),
@@ -269,7 +274,7 @@ impl Mirror {
             self.rings.pods.push(Entry { rv, kind: ChangeKind::Added, object, before: None, weight: 0 });
         }
         let chunk = |ordinal: u32| ordinal / crate::model::CHUNK_PODS;
-        (chunk(changed)..=chunk(first + count.max(1) - 1)).for_each(|number| drop(self.dirty.chunks.insert((job, number))));
+        self.dirty.chunks.extend((chunk(changed)..=chunk(first + count.max(1) - 1)).map(|number| (job, number)));
     }
 
     /// Applies the steps of pods of one Job; each takes the next version.

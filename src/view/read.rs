@@ -9,7 +9,7 @@ use super::objects::{EventObject, JobObject, NamespaceObject, Object, PodObject}
 use super::pods::{PodChunk, Pods};
 use super::ring::{Entry, Ring};
 use super::watch::{Change, Cursor, Expired, Filter, Topic};
-use crate::base::{JobId, PREFIX_MAX, SUFFIX_LEN, Uid, join_prefix};
+use crate::base::{JobId, PREFIX_MAX, SUFFIX_LEN, Uid};
 use crate::model::{Batch, JobRecord, Kind, LogExtent, Phase, PodRecord};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -30,8 +30,8 @@ pub struct View {
 pub struct JobSnapshot {
     /// Its record.
     pub record: JobRecord,
-    /// Its document.
-    pub json: Arc<str>,
+    /// Its document and the document's version.
+    pub doc: Arc<JobDoc>,
     /// Its pods that have neither ended nor gone, in order of their ordinals.
     pub pods: Vec<PodRecord>,
 }
@@ -185,7 +185,7 @@ impl View {
         let living = |pod: &&PodRecord| !pod.is_terminal() && !pod.has(PodRecord::REMOVED);
         let snapshot = |entry: &JobEntry| JobSnapshot {
             record: entry.record.clone(),
-            json: Arc::clone(&entry.doc.json),
+            doc: Arc::clone(&entry.doc),
             pods: entry.pods.chunks.iter().flat_map(|chunk| chunk.records.iter().filter(living).copied()).collect(),
         };
         self.read().jobs.values().map(snapshot).collect()
@@ -305,7 +305,7 @@ impl Mirror {
             let entry = self.jobs.get(id)?;
             let ordinal = entry.doc.key.names.ordinal(suffix)?;
             let record = entry.pods.get(ordinal)?;
-            let is_it = join_prefix(&entry.record.name, record.index()) == prefix;
+            let is_it = entry.doc.key.pod_name(ordinal, record.index) == name;
             is_it.then(|| entry.pods.object(ordinal, &entry.doc))?
         })
     }

@@ -162,8 +162,9 @@ fn add_defaults(spec: &mut Map<String, Value>) {
         let Some(resources) = container.get_mut("resources").and_then(Value::as_object_mut) else { return };
         let Some(limits) = resources.get("limits").and_then(Value::as_object).cloned() else { return };
         let requests = resources.entry("requests").or_insert_with(|| json!({}));
+        let Some(requests) = requests.as_object_mut() else { return };
         for (name, limit) in limits {
-            requests.as_object_mut().into_iter().for_each(|requests| drop(requests.entry(&*name).or_insert(limit.clone())));
+            requests.entry(name).or_insert(limit);
         }
     });
 }

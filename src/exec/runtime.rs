@@ -1,5 +1,6 @@
 //! The contract between the workers and a sandbox.
 
+use super::PodLog;
 use crate::model::{PodTemplate, Reason};
 use std::future::Future;
 

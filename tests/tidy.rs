@@ -20,7 +20,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
 ];
 
 /// Libraries that only one room may know.
-const OWNED: &[(&str, &str)] = &[("wasmtime", "sandbox"), ("axum", "api"), ("rusqlite", "store"), ("k8s_openapi", "api")];
+const OWNED: &[(&str, &str)] =
+    &[("wasmtime", "sandbox"), ("axum", "api"), ("rusqlite", "store"), ("k8s_openapi", "api")];
 
 /// A file above this is probably two things.
 const LINES_MAX: usize = 1000;
@@ -100,7 +101,9 @@ fn a_library_has_one_room() {
         for (library, room) in OWNED {
             let is_home = file.starts_with(root().join("src").join(room));
             for (number, line) in code(&text).filter(|_| !is_home) {
-                if words_after(line, "use ").any(|word| word.starts_with(library)) || line.contains(&format!("{library}::")) {
+                if words_after(line, "use ").any(|word| word.starts_with(library))
+                    || line.contains(&format!("{library}::"))
+                {
                     broken.push(format!("{}:{number}: only {room} may use {library}", file.display()));
                 }
             }

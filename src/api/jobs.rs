@@ -105,14 +105,14 @@ pub(super) async fn update(
     query.refuse(&["dryRun"])?;
     let old = handle.view().job(&namespace, &name).ok_or_else(|| Status::not_found(JOBS, &name))?;
     let admitted = admit_update(&old.doc.json, &sent.bytes, sent.content_type(), &namespace, &name, validation)?;
-    if admitted.resource_version.is_some_and(|seen| seen < old.doc_rv) {
+    if admitted.resource_version.is_some_and(|seen| seen < old.doc.rv) {
         return Err(Status::modified(JOBS, &name));
     }
     if admitted.is_changed {
         let change = NewSpec {
             namespace: Arc::from(namespace.as_str()),
             name: Arc::from(name.as_str()),
-            base_rv: old.doc_rv,
+            base_rv: old.doc.rv,
             doc: admitted.doc,
             spec: admitted.spec,
         };

@@ -106,8 +106,11 @@ fn floor(common: &Common) -> Result<u8, CliError> {
     let rounds = (0..common.rounds).map(|_| floor_round(&local, common)).collect::<Result<Vec<_>, _>>()?;
     local.engine.stop();
     if common.json {
-        say(&format!("{}\n", json!({"bench": "floor", "machine": machine::describe(), "image": common.image,
-            "pods": common.pods, "rounds": common.rounds, "threads": machine::cores(), "floor_pods_per_s": median(&rounds)})));
+        say(&format!(
+            "{}\n",
+            json!({"bench": "floor", "machine": machine::describe(), "image": common.image,
+            "pods": common.pods, "rounds": common.rounds, "threads": machine::cores(), "floor_pods_per_s": median(&rounds)})
+        ));
     } else {
         say(&format!("{}\n{}", heading(common), line("floor", &rounds)));
     }

@@ -239,7 +239,8 @@ impl Follower {
 
     /// Says how it ended: one line, and one more for each Job that failed beside others.
     fn sum_up(&self, jobs: &[Followed], progress: &Progress, is_program: bool) -> u8 {
-        let failed: Vec<(&Followed, ConditionReason)> = jobs.iter().filter_map(|job| Some((job, self.failure(job)?))).collect();
+        let failed: Vec<(&Followed, ConditionReason)> =
+            jobs.iter().filter_map(|job| Some((job, self.failure(job)?))).collect();
         if is_program {
             let is_late = failed.iter().any(|(_, reason)| *reason == ConditionReason::DeadlineExceeded);
             return if is_late { code::DEADLINE } else { self.tally.last_exit_code };
@@ -271,7 +272,8 @@ impl Follower {
     fn failed_line(&self, job: &Followed) -> String {
         let status: std::sync::Arc<JobStatus> = job.look(&self.handle).map(|job| job.status).unwrap_or_default();
         let condition = status.condition(ConditionType::Failed);
-        let (reason, message) = condition.map_or(("", ""), |condition| (condition.reason.as_str(), &*condition.message));
+        let (reason, message) =
+            condition.map_or(("", ""), |condition| (condition.reason.as_str(), &*condition.message));
         format!("✖ {}  {reason}: {message}", job.name)
     }
 

@@ -2,7 +2,7 @@
 
 use super::error::{CliError, Place, code};
 use super::{bytes_text, say};
-use crate::modules::{Digest, Inspection, InspectError, MODULE_BYTES_MAX, ModuleKind, inspect as read};
+use crate::modules::{Digest, InspectError, Inspection, MODULE_BYTES_MAX, ModuleKind, inspect as read};
 use clap::Args;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -29,12 +29,12 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<u8, CliError> {
 pub(super) fn load(file: &Path) -> Result<(Vec<u8>, Inspection), CliError> {
     let bytes = std::fs::read(file).map_err(|error| cannot_read(file, &error))?;
     if bytes.len() > MODULE_BYTES_MAX {
-        let what = format!("`{}` has {}, a module may have {}", file.display(), size(&bytes), size_text(MODULE_BYTES_MAX));
+        let what =
+            format!("`{}` has {}, a module may have {}", file.display(), size(&bytes), size_text(MODULE_BYTES_MAX));
         return Err(CliError::new(code::MODULE, what).help("strip it: wasm-strip, or Rust's `strip = true`"));
     }
-    let inspection = read(&bytes).map_err(|error: InspectError| {
-        CliError::new(code::MODULE, format!("`{}` {error}", file.display()))
-    })?;
+    let inspection = read(&bytes)
+        .map_err(|error: InspectError| CliError::new(code::MODULE, format!("`{}` {error}", file.display())))?;
     Ok((bytes, inspection))
 }
 
@@ -79,7 +79,11 @@ fn render(file: &Path, bytes: &[u8], module: &Inspection) -> String {
             format!("at the most {}", bytes_text(max.saturating_mul(page)))
         });
         let shared = if memory.is_shared { ", shared" } else { "" };
-        _ = writeln!(text, "memory   {} at the start, {max}{shared}", bytes_text(memory.min_pages.saturating_mul(page)));
+        _ = writeln!(
+            text,
+            "memory   {} at the start, {max}{shared}",
+            bytes_text(memory.min_pages.saturating_mul(page))
+        );
     }
     for table in &module.tables {
         let max = table.max.map_or(String::new(), |max| format!(", at the most {max}"));

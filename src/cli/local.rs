@@ -52,8 +52,7 @@ impl Local {
             Some(dir) => Box::new(Sqlite::open(&dir.join("store.db")).map_err(|error| store_error(dir, &error))?),
             None => Box::new(Sqlite::in_memory().map_err(|error| store_error(Path::new("memory"), &error))?),
         };
-        let config =
-            EngineConfig { workers: machine::cores(), log_dir: within("logs"), log_bytes_max: LOG_BYTES_MAX };
+        let config = EngineConfig { workers: machine::cores(), log_dir: within("logs"), log_bytes_max: LOG_BYTES_MAX };
         let engine = Engine::start(&config, store, Arc::clone(&sandbox)).map_err(|error| match (error, data_dir) {
             (EngineError::Store(error), Some(dir)) => store_error(dir, &error),
             (error, _) => CliError::new(code::ENGINE, format!("the engine cannot start: {error}")),

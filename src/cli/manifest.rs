@@ -58,7 +58,8 @@ impl Manifest {
             place.column = column;
             place.text = text.lines().nth(line - 1).unwrap_or_default().to_owned();
             place.width = key.split('[').next().unwrap_or(key).chars().count();
-            place.hint = hints::did_you_mean(key).filter(|known| *known != key).map(|known| format!("did you mean `{known}`?"));
+            place.hint =
+                hints::did_you_mean(key).filter(|known| *known != key).map(|known| format!("did you mean `{known}`?"));
         }
         place
     }
@@ -74,14 +75,14 @@ pub(super) fn read(paths: &[PathBuf]) -> Result<(Vec<Source>, Vec<Manifest>), Cl
     }
     let mut manifests = Vec::new();
     for (source, Source { name, text }) in sources.iter().enumerate() {
-        let documents = read_documents(text).map_err(|error| {
-            CliError::new(code::USAGE, format!("not a manifest: {error}")).at(Place::file(name))
-        })?;
+        let documents = read_documents(text)
+            .map_err(|error| CliError::new(code::USAGE, format!("not a manifest: {error}")).at(Place::file(name)))?;
         manifests.extend(documents.into_iter().map(|document| Manifest { source, document }));
     }
     if manifests.is_empty() {
         let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
-        let what = format!("no manifest in {}", if names.is_empty() { "the directory".to_owned() } else { names.join(", ") });
+        let what =
+            format!("no manifest in {}", if names.is_empty() { "the directory".to_owned() } else { names.join(", ") });
         return Err(CliError::new(code::USAGE, what).help("a Job looks like examples/pi.yaml"));
     }
     Ok((sources, manifests))

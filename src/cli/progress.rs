@@ -76,7 +76,8 @@ impl Progress {
                 self.bar.set_position(done.succeeded);
                 let of = done.wanted.map(|wanted| format!("/{}", grouped(wanted))).unwrap_or_default();
                 self.bar.set_prefix(format!("{}{of}", grouped(done.succeeded)));
-                let failed = if done.failed > 0 { format!("✖ {} failed", grouped(done.failed)) } else { String::new() };
+                let failed =
+                    if done.failed > 0 { format!("✖ {} failed", grouped(done.failed)) } else { String::new() };
                 self.bar.set_message(failed);
                 self.bar.tick();
             }
@@ -118,7 +119,12 @@ fn plain_line(name: &str, done: Done, elapsed_ms: u64) -> String {
     let rate = (done.succeeded + done.failed) * 1000 / elapsed_ms.max(1);
     let eta = done.wanted.filter(|_| rate > 0).map(|wanted| wanted.saturating_sub(done.succeeded) / rate);
     let eta = eta.map(|seconds| format!(", ETA {seconds} s")).unwrap_or_default();
-    format!("{name}{percent}: {} ok{failed}, {} active, {}/s{eta}", grouped(done.succeeded), grouped(done.active), grouped(rate))
+    format!(
+        "{name}{percent}: {} ok{failed}, {} active, {}/s{eta}",
+        grouped(done.succeeded),
+        grouped(done.active),
+        grouped(rate)
+    )
 }
 
 #[cfg(test)]

@@ -71,9 +71,10 @@ pub(super) fn run(args: RunArgs) -> Result<u8, CliError> {
         (None, None) => unreachable!("clap asks for an input"),
     };
     check_images(&work, &local.modules)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        CliError::new(code::ENGINE, format!("the io runtime cannot start: {error}"))
-    })?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::new(code::ENGINE, format!("the io runtime cannot start: {error}")))?;
     let result = runtime.block_on(async {
         let follower = Follower::new(&local);
         let jobs = create_all(&work, &local).await?;
@@ -106,10 +107,9 @@ fn is_wasm(path: &Path) -> bool {
 fn check_usage(args: &RunArgs, inputs: &[PathBuf], program: Option<&Path>) -> Result<(), CliError> {
     let usage = |what: &str, help: &str| Err(CliError::new(code::USAGE, what).help(help));
     match program {
-        Some(_) if inputs.len() > 1 => usage(
-            "a wasm program runs alone",
-            "run several programs as Jobs of a manifest: coracle run jobs.yaml",
-        ),
+        Some(_) if inputs.len() > 1 => {
+            usage("a wasm program runs alone", "run several programs as Jobs of a manifest: coracle run jobs.yaml")
+        }
         None if !args.args.is_empty() => usage(
             "arguments after `--` are for a wasm program, and there is none",
             "a Job's arguments stand in its manifest: spec.template.spec.containers[0].args",
@@ -180,9 +180,8 @@ fn check_images(work: &Work, modules: &Modules) -> Result<(), CliError> {
     for manifest in &work.manifests {
         for (at, image) in manifest.images() {
             let path = format!("spec.template.spec.containers[{at}].image");
-            let refused = |what: String| {
-                Err(CliError::new(code::MODULE, what).at(manifest.place(&work.sources, &path)))
-            };
+            let refused =
+                |what: String| Err(CliError::new(code::MODULE, what).at(manifest.place(&work.sources, &path)));
             match modules.resolve(image) {
                 Err(error) => return refused(error.to_string()),
                 Ok(digest) => {
@@ -247,9 +246,9 @@ async fn create_namespace(manifest: &Manifest, sources: &[Source], local: &Local
 /// Whether everything that `wanted` says stands in `there` as well; defaults only add.
 fn is_within(wanted: &Value, there: &Value) -> bool {
     match (wanted, there) {
-        (Value::Object(wanted), Value::Object(there)) => {
-            wanted.iter().all(|(key, value)| value.is_null() || there.get(key).is_some_and(|other| is_within(value, other)))
-        }
+        (Value::Object(wanted), Value::Object(there)) => wanted
+            .iter()
+            .all(|(key, value)| value.is_null() || there.get(key).is_some_and(|other| is_within(value, other))),
         (Value::Array(wanted), Value::Array(there)) => {
             wanted.len() == there.len() && wanted.iter().zip(there).all(|(wanted, there)| is_within(wanted, there))
         }
@@ -267,7 +266,8 @@ fn accepted(response: crate::api::Answer, manifest: &Manifest, sources: &[Source
     }
     let message = response.body["message"].as_str().unwrap_or("refused without a reason");
     let field = response.body.pointer("/details/causes/0/field").and_then(Value::as_str);
-    let unknown = message.split_once("unknown field \"").and_then(|(_, rest)| rest.split_once('"')).map(|(path, _)| path);
+    let unknown =
+        message.split_once("unknown field \"").and_then(|(_, rest)| rest.split_once('"')).map(|(path, _)| path);
     let place = manifest.place(sources, unknown.or(field).unwrap_or("metadata"));
     let what = match unknown {
         Some(path) => {
@@ -286,7 +286,8 @@ mod tests {
 
     #[test]
     fn job_names_come_from_file_names() {
-        let cases = [("hello.wasm", "hello"), ("My_Prog 2.wasm", "my-prog-2"), ("_.wasm", "program"), ("é.wasm", "program")];
+        let cases =
+            [("hello.wasm", "hello"), ("My_Prog 2.wasm", "my-prog-2"), ("_.wasm", "program"), ("é.wasm", "program")];
         for (file, name) in cases {
             assert_eq!(job_name(Path::new(file)), name, "{file}");
         }

@@ -3,9 +3,9 @@
 use super::{EngineError, now};
 use crate::control::{Capacity, Config, Effects, Restored, RestoredJob, State};
 use crate::exec::Logs;
-use crate::model::{JobSpec, Kind, PodRecord, Recovered};
+use crate::model::{JobSpec, PodRecord, Recovered};
 use crate::view::{JobSnapshot, View};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Rebuilds the control state, and the facts that say what became of the pods that ran.
@@ -19,19 +19,16 @@ pub(super) fn restore(
     let (_, namespaces) = view.namespaces();
     let namespaces = namespaces.iter().map(|namespace| Arc::clone(&namespace.doc.name)).collect();
     let mut restored = Restored { namespaces, ..Restored::default() };
-    let job_docs = recovered.docs.iter().filter(|doc| doc.kind == Kind::Job);
-    let doc_rvs: BTreeMap<_, _> = job_docs.map(|doc| ((&doc.namespace, &doc.name), doc.rv)).collect();
     let mut lost = BTreeSet::new();
-    for JobSnapshot { record, json, pods } in view.jobs_snapshot() {
-        let spec = JobSpec::from_doc(&json).map_err(|source| EngineError::Spec {
+    for JobSnapshot { record, doc, pods } in view.jobs_snapshot() {
+        let spec = JobSpec::from_doc(&doc.json).map_err(|source| EngineError::Spec {
             namespace: Arc::clone(&record.namespace),
             name: Arc::clone(&record.name),
             source,
         })?;
         let running = pods.iter().filter(|pod| pod.has(PodRecord::STARTED));
         lost.extend(running.map(|pod| (pod.job, pod.ordinal)));
-        let doc_rv = doc_rvs.get(&(&record.namespace, &record.name)).copied().unwrap_or_default();
-        restored.jobs.push(RestoredJob { record, spec, doc_rv, pods });
+        restored.jobs.push(RestoredJob { record, spec, doc_rv: doc.rv, pods });
     }
     restored.logs = logs.recover(&lost);
     let mut fx = Effects::default();

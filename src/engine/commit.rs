@@ -57,7 +57,8 @@ impl Mailbox {
 
     /// Takes everything; `None` once closed and empty.
     fn take(&self) -> Option<Gathered> {
-        let idle = |gathered: &mut Gathered| gathered.batch.is_empty() && gathered.replies.is_empty() && !gathered.closed;
+        let idle =
+            |gathered: &mut Gathered| gathered.batch.is_empty() && gathered.replies.is_empty() && !gathered.closed;
         let mut gathered = self.filled.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
         let closed = gathered.closed;
         let taken = std::mem::replace(&mut *gathered, Gathered { closed, ..Gathered::default() });

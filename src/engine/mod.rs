@@ -12,7 +12,7 @@ mod inbox;
 mod tests;
 
 use crate::base::{Rng, Time};
-use crate::exec::{Logs, LogsError, Runtime, Workers, WorkersConfig};
+use crate::exec::{Logs, LogsError, Runtime, Workers, WorkersConfig, WorkersError};
 use crate::model::SpecError;
 use crate::store::{Store, StoreError};
 use crate::view::View;
@@ -42,6 +42,9 @@ pub enum EngineError {
     /// The store does not open or recover.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The workers do not start.
+    #[error(transparent)]
+    Workers(#[from] WorkersError),
     /// The logs cannot be kept.
     #[error(transparent)]
     Logs(#[from] LogsError),
@@ -80,6 +83,7 @@ impl Engine {
         mut store: Box<dyn Store>,
         runtime: Arc<R>,
     ) -> Result<Self, EngineError> {
+        tracing::info!("recovering");
         let recovered = store.recover()?;
         let view = Arc::new(View::restore(&recovered));
         let logs = Arc::new(Logs::open(config.log_dir.as_deref(), recovered.boot, config.log_bytes_max)?);
@@ -106,6 +110,7 @@ impl Engine {
         let (state, first) = boot::restore(&recovered, &view, &logs, capacity)?;
         let control = control::spawn(state, first, handle.clone(), commits, Arc::clone(&workers))?;
         handle.create_predefined_namespaces(&mut Rng::new(recovered.seed));
+        tracing::info!(boot = recovered.boot, first_rv = recovered.first_rv, "recovered");
         Ok(Self { handle, workers, control, commit })
     }
 

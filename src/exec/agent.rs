@@ -222,10 +222,11 @@ mod tests {
                 vec![text("A", "1"), field("L", "metadata.labels['odd']"), field("T", "metadata.annotations['odd']")],
                 vec![("A", "1"), ("L", "$(A)"), ("T", "$$(A)"), ("HOSTNAME", &name)],
             ),
-            ("a label that is not there is empty", vec![field("L", "metadata.labels['x']")], vec![
-                ("L", ""),
-                ("HOSTNAME", &name),
-            ]),
+            (
+                "a label that is not there is empty",
+                vec![field("L", "metadata.labels['x']")],
+                vec![("L", ""), ("HOSTNAME", &name)],
+            ),
             (
                 "the index label exists on Indexed pods only",
                 vec![field("L", "metadata.labels['batch.kubernetes.io/job-completion-index']")],

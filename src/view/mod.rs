@@ -15,7 +15,6 @@ mod render;
 mod ring;
 mod watch;
 
-
 pub use doc::{JobDoc, JobKey};
 pub use events::{EVENT_KEPT_MS, EVENTS_MAX};
 pub use objects::{EventObject, JobObject, NamespaceObject, Object, PodObject};

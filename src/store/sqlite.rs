@@ -73,6 +73,12 @@ impl Sqlite {
         Ok(Self { db, ceiling: 0, facts: Vec::new() })
     }
 
+    /// Makes the disk full at so many pages.
+    #[cfg(test)]
+    pub(super) fn limit_pages(&self, pages: u32) {
+        self.db.pragma_update(None, "max_page_count", pages).expect("a good number");
+    }
+
     fn begin(&mut self) -> rusqlite::Result<Transaction<'_>> {
         self.db.transaction_with_behavior(TransactionBehavior::Immediate)
     }

@@ -15,6 +15,9 @@ mod render;
 mod ring;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 pub use doc::{JobDoc, JobKey};
 pub use events::{EVENT_KEPT_MS, EVENTS_MAX};
 pub use objects::{EventObject, JobObject, NamespaceObject, Object, PodObject};

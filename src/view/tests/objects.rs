@@ -1,0 +1,249 @@
+//! What is found, and shapes that no golden has.
+
+use super::{AT, World, end, ended, job_json, parsed, write};
+use crate::base::{JobId, NO_INDEX, Time, Uid};
+use crate::model::{CHUNK_PODS, EventNote, Fact, Kind, PodRecord, Reason, Waiting};
+use crate::view::{EVENT_KEPT_MS, EVENTS_MAX, PodObject, View};
+use serde_json::Value;
+
+fn names(view: &View, namespace: Option<&str>) -> Vec<String> {
+    view.pods(namespace, None).1.iter().map(|pod| pod.name()).collect()
+}
+
+fn pod_json(pod: &PodObject) -> Value {
+    parsed(|out| pod.render(out))
+}
+
+#[test]
+fn every_pod_is_found_by_its_name() {
+    let mut world = World::new();
+    let (long, longer) = ("j".repeat(58), "j".repeat(63));
+    for (job, name) in [(1, "a"), (2, "a-12"), (3, &long), (4, &longer), (5, "a-1")] {
+        world.create_job(job, "default", name);
+        let indexes: &[(u32, u32)] = if job == 1 || job == 4 { &[(10, 50)] } else { &[] };
+        world.create_pods(job, 0, 50, indexes, AT);
+    }
+    let (_, pods) = world.view.pods(Some("default"), None);
+    assert_eq!(pods.iter().count(), 250);
+    for pod in pods.iter() {
+        let found = world.view.pod("default", &pod.name()).unwrap_or_else(|| panic!("{} is not found", pod.name()));
+        assert_eq!((found.record, found.uid()), (pod.record, pod.uid()));
+    }
+    let some = world.view.pod_by_ordinal(JobId(1), 0).expect("there").name();
+    for name in ["", "a", "a-", "a-bcdfg", "a-10-aaaaa", "é-é-é", "none-bcdfg", &some[1..], &format!("{some}x")] {
+        assert!(world.view.pod("default", name).is_none(), "{name}");
+    }
+    assert!(world.view.pod("other", &some).is_none());
+}
+
+#[test]
+fn skipped_and_removed_ordinals_are_never_shown() {
+    let mut world = World::new();
+    world.create_job(1, "default", "a");
+    world.create_pods(1, CHUNK_PODS + 2, 2, &[], AT);
+    let rv = world.happens(vec![Fact::PodsRemoved { job: JobId(1), ordinals: vec![CHUNK_PODS + 2] }]);
+    assert_eq!(names(&world.view, None).len(), 1);
+    for ordinal in [0, CHUNK_PODS, CHUNK_PODS + 2, CHUNK_PODS + 4, 10 * CHUNK_PODS] {
+        assert!(world.view.pod_by_ordinal(JobId(1), ordinal).is_none(), "{ordinal}");
+    }
+    assert_eq!((world.view.pod_by_ordinal(JobId(1), CHUNK_PODS + 3).is_some(), world.view.rv()), (true, rv));
+}
+
+#[test]
+fn a_list_is_not_touched_by_what_happens_later() {
+    let mut world = World::new();
+    world.create_job(1, "default", "a");
+    world.create_pods(1, 0, 3, &[], AT);
+    let (rv, before) = world.view.pods(None, None);
+    world.happens(vec![ended(1, end(1, 0, AT)), Fact::PodsRemoved { job: JobId(1), ordinals: vec![0] }]);
+    world.create_pods(1, 3, 1, &[], AT);
+    assert_eq!(rv, 4);
+    let shown: Vec<(&str, u64)> = before.iter().map(|pod| (pod.phase(), pod.record.rv)).collect();
+    assert_eq!(shown, [("Pending", 2), ("Pending", 3), ("Pending", 4)]);
+    assert_eq!(names(&world.view, None).len(), 3);
+}
+
+#[test]
+fn lists_are_in_order_and_keep_to_a_namespace_or_a_job() {
+    let mut world = World::new();
+    for (job, namespace, name) in [(1, "b", "z"), (2, "b", "a"), (3, "a", "m")] {
+        world.create_job(job, namespace, name);
+        world.create_pods(job, 0, job, &[], AT);
+    }
+    let listed = |namespace| {
+        let jobs = world.view.jobs(namespace).1;
+        jobs.iter().map(|job| format!("{}/{}", job.doc.key.namespace, job.doc.key.name)).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(None), ["a/m", "b/a", "b/z"]);
+    assert_eq!(listed(Some("b")), ["b/a", "b/z"]);
+    assert!(listed(Some("c")).is_empty());
+    let count = |namespace, job: Option<u128>| {
+        world.view.pods(namespace, job.map(|job| Uid::v4(job + 1))).1.iter().count()
+    };
+    assert_eq!((count(None, None), count(Some("b"), None), count(None, Some(2)), count(Some("a"), Some(2))), (6, 3, 2, 0));
+    assert_eq!(world.view.job_by_uid(Uid::v4(4)).map(|job| job.doc.key.id), Some(JobId(3)));
+}
+
+#[test]
+fn a_pod_takes_64_bytes() {
+    let mut world = World::new();
+    world.create_job(1, "default", "a");
+    world.create_pods(1, 0, 10, &[], AT);
+    world.create_pods(1, 10, 3 * CHUNK_PODS - 10, &[], AT);
+    let mirror = world.view.read();
+    let chunks = &mirror.jobs[&JobId(1)].pods.chunks;
+    let bytes: usize = chunks.iter().map(|chunk| chunk.records.capacity() * size_of::<PodRecord>()).sum();
+    assert_eq!(bytes, 3 * CHUNK_PODS as usize * 64);
+}
+
+#[test]
+fn a_queued_pod_is_pending_and_scheduled() {
+    let mut world = World::new();
+    world.create_job(1, "default", "a");
+    world.create_pods(1, 0, 1, &[], AT);
+    let pod = pod_json(&world.view.pod_by_ordinal(JobId(1), 0).expect("there"));
+    assert_eq!(pod["status"]["phase"], "Pending");
+    assert_eq!(pod["status"]["conditions"].as_array().map(Vec::len), Some(1));
+    assert_eq!(pod["status"]["conditions"][0]["type"], "PodScheduled");
+    assert!(pod["status"].get("containerStatuses").is_none());
+    assert_eq!(pod["metadata"]["finalizers"][0], super::super::TRACKING_FINALIZER);
+}
+
+#[test]
+fn a_pod_whose_image_cannot_be_had_waits_and_says_why() {
+    let mut world = World::new();
+    world.create_job(1, "default", "a");
+    world.create_pods(1, 0, 1, &[], AT);
+    let waiting = Waiting { ordinal: 0, reason: Reason::ErrImagePull, message: "no \"module\"".into() };
+    world.happens(vec![Fact::PodsWaiting { job: JobId(1), pods: vec![waiting] }]);
+    let object = world.view.pod_by_ordinal(JobId(1), 0).expect("there");
+    assert_eq!(object.record.attempts, 1);
+    let pod = pod_json(&object);
+    let status = &pod["status"]["containerStatuses"][0];
+    assert_eq!(status["state"]["waiting"]["reason"], "ErrImagePull");
+    assert_eq!(status["state"]["waiting"]["message"], "no \"module\"");
+    assert_eq!((&status["imageID"], status.get("containerID")), (&Value::from(""), None));
+    assert_eq!(pod["status"]["conditions"][2]["reason"], "ContainersNotReady");
+    assert_eq!(pod["status"]["conditions"][2]["message"], "containers with unready status: [c]");
+    world.happens(vec![Fact::PodsStarted { job: JobId(1), pods: vec![(0, AT)] }]);
+    let object = world.view.pod_by_ordinal(JobId(1), 0).expect("there");
+    assert_eq!((object.message, object.record.reason), (None, Reason::None), "what it waited for is over");
+}
+
+#[test]
+fn a_stopped_pod_has_a_deletion_timestamp_until_it_is_gone() {
+    let mut world = World::new();
+    world.create_job(1, "default", "a");
+    world.create_pods(1, 0, 1, &[], AT);
+    let stopping = Fact::PodsStopping {
+        job: JobId(1),
+        at: AT.plus_ms(2000),
+        ordinals: vec![0],
+        ready: 0,
+        counted_failed: false,
+    };
+    world.happens(vec![stopping]);
+    let pod = pod_json(&world.view.pod_by_ordinal(JobId(1), 0).expect("there"));
+    assert_eq!(pod["metadata"]["deletionTimestamp"], AT.plus_ms(32_000).to_string());
+    assert_eq!((&pod["metadata"]["deletionGracePeriodSeconds"], &pod["metadata"]["generation"]), (&30.into(), &2.into()));
+    let mut last = end(0, 143, AT);
+    last.was_stopping = true;
+    world.happens(vec![ended(1, last), Fact::PodsRemoved { job: JobId(1), ordinals: vec![0] }]);
+    assert!(world.view.pod_by_ordinal(JobId(1), 0).is_none());
+    assert!(world.view.read().jobs[&JobId(1)].pods.chunks[0].extras.is_empty(), "nothing is kept of it");
+}
+
+#[test]
+fn a_pod_lost_with_the_engine_is_a_disruption_target() {
+    let mut world = World::new();
+    world.create_job(1, "default", "a");
+    world.create_pods(1, 0, 1, &[], AT);
+    let mut lost = end(0, 137, AT);
+    (lost.disrupted, lost.reason, lost.message) = (true, Reason::ContainerStatusUnknown, Some("lost".into()));
+    world.happens(vec![ended(1, lost)]);
+    let pod = pod_json(&world.view.pod_by_ordinal(JobId(1), 0).expect("there"));
+    let conditions = pod["status"]["conditions"].as_array().expect("conditions");
+    assert_eq!(conditions.last().expect("one")["type"], "DisruptionTarget");
+    let terminated = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
+    assert_eq!((&terminated["exitCode"], &terminated["message"]), (&137.into(), &"lost".into()));
+    assert!(pod["metadata"].get("finalizers").is_none());
+}
+
+#[test]
+fn an_indexed_pod_has_its_index_everywhere() {
+    let mut world = World::new();
+    let uid = Uid::v4(2);
+    let json = job_json("default", "a", uid, r#","completionMode":"Indexed""#);
+    world.create_job_from(1, "default", "a", uid, &json, AT);
+    world.create_pods(1, 0, 1, &[(12, 1)], AT);
+    let object = world.view.pod_by_ordinal(JobId(1), 0).expect("there");
+    let pod = pod_json(&object);
+    let key = super::super::INDEX_KEY;
+    assert_eq!((&pod["metadata"]["labels"][key], &pod["metadata"]["annotations"][key]), (&"12".into(), &"12".into()));
+    assert_eq!(pod["metadata"]["labels"]["job-name"], "a");
+    assert_eq!((&pod["spec"]["hostname"], &pod["metadata"]["generateName"]), (&"a-12".into(), &"a-12-".into()));
+    assert_eq!(object.label(key).as_deref(), Some("12"));
+    assert_eq!((object.label("job-name").as_deref(), object.label("x")), (Some("a"), None));
+}
+
+#[test]
+fn a_client_changes_and_removes_a_job() {
+    let mut world = World::new();
+    world.create_job(1, "default", "a");
+    let changed = job_json("default", "a", Uid::v4(2), r#","activeDeadlineSeconds":9"#);
+    let rv = world.happens_with(
+        vec![Fact::JobChanged { job: JobId(1) }],
+        vec![write(Kind::Job, "default", "a", Some(&changed))],
+    );
+    let job = world.view.job("default", "a").expect("there");
+    assert_eq!((job.rv, job.doc.rv, job.spec().active_deadline_s), (rv, rv, Some(9)));
+    world.record(1, AT, EventNote::Completed);
+    let gone = vec![write(Kind::Job, "default", "a", None)];
+    world.happens_with(vec![Fact::JobChanged { job: JobId(1) }], gone);
+    assert!(world.view.job("default", "a").is_none() && world.view.job_by_uid(Uid::v4(2)).is_none());
+    assert!(world.view.jobs(None).1.is_empty());
+    assert_eq!(world.view.events(None).1[0].job.name.as_ref(), "a", "its Events stay");
+    world.create_job(2, "default", "a");
+    assert_eq!(world.view.job("default", "a").map(|job| job.doc.key.id), Some(JobId(2)));
+}
+
+#[test]
+fn events_go_after_an_hour_by_the_time_of_newer_facts() {
+    let mut world = World::new();
+    world.create_job(1, "default", "a");
+    world.record(1, AT, EventNote::Completed);
+    world.record(1, AT.plus_ms(1), EventNote::SuccessfulCreate { ordinal: 0, index: NO_INDEX });
+    let at = |world: &World| world.view.events(None).1.len();
+    world.create_pods(1, 0, 1, &[], AT.plus_ms(EVENT_KEPT_MS - 1));
+    assert_eq!(at(&world), 2);
+    world.create_pods(1, 1, 1, &[], AT.plus_ms(EVENT_KEPT_MS));
+    assert_eq!(at(&world), 1);
+}
+
+#[test]
+fn one_event_too_many_drops_the_oldest() {
+    let mut world = World::new();
+    world.create_job(1, "default", "a");
+    let note = |nth: usize| Fact::Recorded {
+        event: crate::model::Event {
+            job: JobId(1),
+            at: Time(AT.0 + nth as u64 / 1000),
+            note: EventNote::SuccessfulCreate { ordinal: 0, index: NO_INDEX },
+        },
+    };
+    world.happens((0..EVENTS_MAX).map(note).collect());
+    let oldest = world.view.events(None).1[0].made_rv;
+    world.happens(vec![note(EVENTS_MAX)]);
+    let (_, events) = world.view.events(None);
+    assert_eq!((events.len(), events[0].made_rv), (EVENTS_MAX, oldest + 1));
+}
+
+#[test]
+fn a_terminating_namespace_says_so() {
+    let mut world = World::new();
+    let json = r#"{"kind":"Namespace","metadata":{"name":"n","uid":"u","deletionTimestamp":"2026-11-23T03:44:38Z"}}"#;
+    world.happens_with(vec![Fact::DocWritten], vec![write(Kind::Namespace, "", "n", Some(json))]);
+    assert_eq!(world.view.namespace("n").expect("there").phase(), "Terminating");
+    world.happens_with(vec![Fact::DocWritten], vec![write(Kind::Namespace, "", "n", None)]);
+    assert!(world.view.namespaces().1.is_empty());
+}

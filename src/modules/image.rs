@@ -77,7 +77,8 @@ impl ImageRef {
         let (rest, digest) = match image.split_once('@') {
             None => (image, None),
             Some((rest, digest)) => {
-                let digest = digest.parse().map_err(|_| invalid("the digest is not sha256: and 64 hexadecimal digits"))?;
+                let digest =
+                    digest.parse().map_err(|_| invalid("the digest is not sha256: and 64 hexadecimal digits"))?;
                 (rest, Some(digest))
             }
         };

@@ -5,7 +5,8 @@
 use super::features::features;
 use wasmparser::types::{EntityType, Types};
 use wasmparser::{
-    ComponentExternName, CustomSectionReader, KnownCustom, MemoryType, Parser, Payload, TableType, Validator, WasmFeatures,
+    ComponentExternName, CustomSectionReader, KnownCustom, MemoryType, Parser, Payload, TableType, Validator,
+    WasmFeatures,
 };
 
 /// What kind of program a module is.
@@ -302,8 +303,7 @@ mod tests {
 
     #[test]
     fn a_module_is_described() {
-        let found = inspect(&wat(
-            r#"(module
+        let found = inspect(&wat(r#"(module
                 (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
                 (import "env" "base" (global (mut i32)))
                 (memory (export "memory") 2 3) (memory i64 1)
@@ -312,11 +312,11 @@ mod tests {
                 (func (export "_start"))
                 (func (export "add") (param i32 i64) (result f32) unreachable)
                 (@custom ".debug_line" "xyz")
-                (@producers (language "Rust" "2024") (language "C" "") (processed-by "rustc" "1.95")))"#,
-        ))
+                (@producers (language "Rust" "2024") (language "C" "") (processed-by "rustc" "1.95")))"#))
         .expect("valid");
         assert_eq!(found.kind, ModuleKind::Command);
-        let imports: Vec<_> = found.imports.iter().map(|i| (i.module.as_str(), i.name.as_str(), i.ty.as_str())).collect();
+        let imports: Vec<_> =
+            found.imports.iter().map(|i| (i.module.as_str(), i.name.as_str(), i.ty.as_str())).collect();
         assert_eq!(
             imports,
             [("wasi_snapshot_preview1", "proc_exit", "(func (param i32))"), ("env", "base", "(global (mut i32))")]
@@ -354,10 +354,8 @@ mod tests {
 
     #[test]
     fn a_components_imports_are_its_own_and_not_its_modules() {
-        let found = inspect(&wat(
-            r#"(component (core module (import "a" "b" (func)))
-                (import "wasi:sockets/tcp@0.2.3" (instance)))"#,
-        ))
+        let found = inspect(&wat(r#"(component (core module (import "a" "b" (func)))
+                (import "wasi:sockets/tcp@0.2.3" (instance)))"#))
         .expect("valid");
         let names: Vec<_> = found.imports.iter().map(|import| import.name.as_str()).collect();
         assert_eq!(names, ["wasi:sockets/tcp@0.2.3"]);

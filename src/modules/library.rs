@@ -326,7 +326,10 @@ mod tests {
     fn an_unknown_image_lists_what_is_here() {
         let modules = Modules::open(None).expect("in memory");
         let error = modules.resolve("helo").expect_err("no such module");
-        assert!(error.to_string().starts_with("no module `helo:latest` here\n  = have: coracle/crash:latest, "), "{error}");
+        assert!(
+            error.to_string().starts_with("no module `helo:latest` here\n  = have: coracle/crash:latest, "),
+            "{error}"
+        );
         let missing = format!("hello@{}", Digest::of(b"?"));
         assert!(matches!(modules.resolve(&missing), Err(ImageError::Unknown { image, .. }) if image == missing));
     }

@@ -63,8 +63,9 @@ impl Inspection {
 
     fn features_refusal(&self) -> Option<String> {
         let missing = self.missing_features.join(", ");
-        (!missing.is_empty())
-            .then(|| format!("uses a feature of WebAssembly that is not offered: {missing}\n  = help: compile without it"))
+        (!missing.is_empty()).then(|| {
+            format!("uses a feature of WebAssembly that is not offered: {missing}\n  = help: compile without it")
+        })
     }
 
     fn imports_refusal(&self) -> Option<String> {
@@ -163,7 +164,10 @@ mod tests {
         let start = r#"(func (export "_start"))"#;
         let cases = [
             ("(component)".to_owned(), "is a component"),
-            (format!("(module {start})").replace("\")", "\") (param i32)"), "wrong type: `_start` is (func (param i32))"),
+            (
+                format!("(module {start})").replace("\")", "\") (param i32)"),
+                "wrong type: `_start` is (func (param i32))",
+            ),
             (format!("(module (memory 1 1 shared) {start})"), "not offered: threads"),
             (format!("(module (memory i64 65537) {start})"), "65537 pages to start, a pod can have 65536"),
             (format!("(module {} {start})", "(memory 1)".repeat(MEMORIES_MAX + 1)), "defines 5 memories"),

@@ -66,7 +66,9 @@ pub(super) fn refusal(module: &str, name: &str, ty: &str) -> Option<String> {
     let why = match module {
         "wasi_unstable" => "built for WASI snapshot 0: compile with a current toolchain for wasm32-wasip1",
         "wasi" => "threads are not offered: compile without them",
-        "wbg" | "__wbindgen_placeholder__" | "__wbindgen_externref_xform__" => "built for a browser by wasm-bindgen: compile for wasm32-wasip1",
+        "wbg" | "__wbindgen_placeholder__" | "__wbindgen_externref_xform__" => {
+            "built for a browser by wasm-bindgen: compile for wasm32-wasip1"
+        }
         "go" | "gojs" => "built for a browser: compile with GOOS=wasip1",
         "env" if ty.starts_with("(memory") => "a memory of the host is not offered: let the module define its own",
         "env" if name.starts_with("emscripten_") => "built by emscripten for a browser: compile for wasm32-wasi",

@@ -68,10 +68,7 @@ impl Sandbox {
             let running: Vec<_> = (0..threads).map(|thread| scope.spawn(move || one(thread))).collect();
             running.into_iter().try_fold(FloorResult::default(), |sum, thread| {
                 let result = thread.join().expect("the loop does not panic")?;
-                Ok(FloorResult {
-                    succeeded: sum.succeeded + result.succeeded,
-                    failed: sum.failed + result.failed,
-                })
+                Ok(FloorResult { succeeded: sum.succeeded + result.succeeded, failed: sum.failed + result.failed })
             })
         })
     }

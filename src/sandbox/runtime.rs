@@ -51,7 +51,10 @@ pub struct Sandbox {
 
 impl fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sandbox").field("config", &self.config).field("slots", &self.plain.slots).finish_non_exhaustive()
+        f.debug_struct("Sandbox")
+            .field("config", &self.config)
+            .field("slots", &self.plain.slots)
+            .finish_non_exhaustive()
     }
 }
 

@@ -15,10 +15,14 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     // wasmtime-wasi refuses codes from 126 on; a pod's code is any number, of which the lowest byte counts.
     linker.allow_shadowing(true);
     let silent = silent_store()?;
-    linker.func_wrap(WASI_MODULE, "proc_exit", move |mut caller: Caller<'_, Guest>, code: i32| -> wasmtime::Result<()> {
-        caller.data_mut().exit = Some(code);
-        Err(Error::msg(WasmBacktrace::capture(&silent)))
-    })?;
+    linker.func_wrap(
+        WASI_MODULE,
+        "proc_exit",
+        move |mut caller: Caller<'_, Guest>, code: i32| -> wasmtime::Result<()> {
+            caller.data_mut().exit = Some(code);
+            Err(Error::msg(WasmBacktrace::capture(&silent)))
+        },
+    )?;
     linker.allow_shadowing(false);
     Ok(linker)
 }
@@ -49,12 +53,16 @@ mod tests {
             let list: Vec<String> = types.map(|ty| ty.to_string()).collect();
             if list.is_empty() { String::new() } else { format!(" ({word} {})", list.join(" ")) }
         };
-        let definitions: Vec<_> = linker.iter(&mut store).map(|(module, name, item)| (module.to_owned(), name.to_owned(), item)).collect();
+        let definitions: Vec<_> =
+            linker.iter(&mut store).map(|(module, name, item)| (module.to_owned(), name.to_owned(), item)).collect();
         let mut offered: Vec<(String, String)> = Vec::new();
         for (module, name, item) in definitions {
             assert_eq!(module, WASI_MODULE);
             let ty = item.into_func().expect("a function").ty(&store);
-            offered.push((name, format!("(func{}{})", text(&mut ty.params(), "param"), text(&mut ty.results(), "result"))));
+            offered.push((
+                name,
+                format!("(func{}{})", text(&mut ty.params(), "param"), text(&mut ty.results(), "result")),
+            ));
         }
         offered.sort();
         let listed: Vec<(String, String)> = WASI_FUNCTIONS.map(|(name, ty)| (name.to_owned(), ty.to_owned())).into();

@@ -33,7 +33,12 @@ fn each_trap_has_the_code_of_the_nearest_signal() {
     };
     let cases = [
         ("unreachable", program("unreachable"), 134, "wasm trap: unreachable"),
-        ("division by zero", program("(drop (i32.div_s (i32.const 1) (i32.const 0)))"), 136, "wasm trap: integer divide by zero"),
+        (
+            "division by zero",
+            program("(drop (i32.div_s (i32.const 1) (i32.const 0)))"),
+            136,
+            "wasm trap: integer divide by zero",
+        ),
         (
             "overflow",
             program("(drop (i32.div_s (i32.const 0x80000000) (i32.const -1)))"),

@@ -62,7 +62,9 @@ fn every_refusal_of_a_module_is_told() {
 #[test]
 fn garbage_is_not_webassembly() {
     let world = World::shared();
-    for (bytes, why) in [(&b"#!/bin/sh\n"[..], "is not WebAssembly: a script"), (b"\0asm\x01\0\0\0\xff", "is not valid")] {
+    for (bytes, why) in
+        [(&b"#!/bin/sh\n"[..], "is not WebAssembly: a script"), (b"\0asm\x01\0\0\0\xff", "is not valid")]
+    {
         let digest = world.modules.add(bytes).expect("small");
         let error = world.load(&format!("app@{digest}"), None).expect_err("garbage");
         assert_eq!(error.reason, Reason::CreateContainerError);
@@ -100,11 +102,8 @@ fn compiled_code_survives_on_disk_and_a_broken_file_is_compiled_again() {
     let modules = Arc::new(Modules::open(None).expect("in memory"));
     let template = PodTemplate { image: "coracle/hello".to_owned(), ..PodTemplate::default() };
     let load = || {
-        let config = SandboxConfig {
-            cache_dir: Some(dir.path().to_owned()),
-            memory_bytes_default: MEMORY_DEFAULT,
-            slots: 1,
-        };
+        let config =
+            SandboxConfig { cache_dir: Some(dir.path().to_owned()), memory_bytes_default: MEMORY_DEFAULT, slots: 1 };
         let sandbox = Sandbox::new(config, Arc::clone(&modules)).expect("an engine");
         sandbox.load(&template).expect("built in");
     };

@@ -72,7 +72,7 @@ impl<'a> Reader for Metered<'a> {
 
     fn find(&self, byte: u8) -> Result<usize> {
         let found = self.slice.find(byte);
-        self.spend(found.unwrap_or(self.slice.len()))?;
+        self.spend(found.unwrap_or_else(|| self.slice.len()))?;
         found.ok_or_else(|| Error::UnexpectedEof(self.slice.offset_id()))
     }
 

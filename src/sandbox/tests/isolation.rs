@@ -22,7 +22,9 @@ fn probe(imports: &[(&str, &str)], body: &str) -> String {
 
 fn run_probe(imports: &[(&str, &str)], body: &str, pod: PodSetup) -> u8 {
     let world = World::shared();
-    world.run(&world.image(&probe(imports, body)), pod).outcome.exit_code
+    let outcome = world.run(&world.image(&probe(imports, body)), pod).outcome;
+    assert_eq!(outcome.message, None, "the probe itself must not trap");
+    outcome.exit_code
 }
 
 const EBADF: u8 = 8;
@@ -33,7 +35,7 @@ fn there_are_no_preopened_directories() {
     let body = format!(
         "(call $check (i32.const 1) (call $fd_prestat_get (i32.const 3) (i32.const 0)) (i32.const {EBADF}))
          (call $check (i32.const 2) (call $path_open (i32.const 3) (i32.const 0) (i32.const 64) (i32.const 1)
-            (i32.const 0) (i64.const -1) (i64.const -1) (i32.const 0) (i32.const 8)) (i32.const {EBADF}))"
+            (i32.const 0) (i64.const 0x1fffffff) (i64.const 0x1fffffff) (i32.const 0) (i32.const 8)) (i32.const {EBADF}))"
     );
     let imports = [
         ("fd_prestat_get", "(param i32 i32) (result i32)"),
@@ -46,7 +48,7 @@ fn there_are_no_preopened_directories() {
 fn a_standard_stream_is_no_directory_to_open_from() {
     let body = "(i32.store8 (i32.const 64) (i32.const 47))
          (if (i32.eqz (call $path_open (i32.const 0) (i32.const 0) (i32.const 64) (i32.const 1)
-            (i32.const 0) (i64.const -1) (i64.const -1) (i32.const 0) (i32.const 8))) (then (call $exit (i32.const 1))))";
+            (i32.const 0) (i64.const 0x1fffffff) (i64.const 0x1fffffff) (i32.const 0) (i32.const 8))) (then (call $exit (i32.const 1))))";
     let imports = [("path_open", "(param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)")];
     assert_eq!(run_probe(&imports, body, bare()), 0);
 }

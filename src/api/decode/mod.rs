@@ -102,7 +102,7 @@ pub struct Expected {
 }
 
 /// Decodes a request body. `normalise` may rewrite the value before it is typed (forms that the reference accepts and the
-/// type does not).
+/// type does not); what it refuses is a 400.
 ///
 /// # Errors
 /// 413, 415, or 400 in the reference's words.
@@ -111,7 +111,7 @@ pub fn decode<T: DeserializeOwned>(
     content_type: Option<&str>,
     validation: FieldValidation,
     expected: Expected,
-    normalise: fn(&mut Value),
+    normalise: fn(&mut Value) -> Result<(), String>,
 ) -> Result<Decoded<T>, Status> {
     if body.len() > BODY_BYTES_MAX {
         return Err(Status::too_large(BODY_BYTES_MAX));
@@ -127,14 +127,15 @@ pub fn decode<T: DeserializeOwned>(
         KindError::NotAnObject(error) => unrecognised(expected, &error, body),
         KindError::Other(status) => status,
     })?;
-    normalise(&mut value);
-    let (object, mut faults) = typed(value).map_err(|error| cannot_be_handled(expected.kind, expected, &error))?;
+    let (object, mut faults) = normalise(&mut value)
+        .and_then(|()| typed(value))
+        .map_err(|error| cannot_be_handled(expected, &error))?;
     faults.extend(repeated.iter().map(|path| format!("duplicate field {}", quoted(path))));
     faults.truncate(STRICT_ERRORS_MAX);
     match validation {
         FieldValidation::Strict if !faults.is_empty() => {
             let error = format!("strict decoding error: {}", faults.join(", "));
-            Err(cannot_be_handled(expected.kind, expected, &error))
+            Err(cannot_be_handled(expected, &error))
         }
         FieldValidation::Warn => Ok(Decoded { object, warnings: faults }),
         FieldValidation::Strict | FieldValidation::Ignore => Ok(Decoded { object, warnings: Vec::new() }),
@@ -253,12 +254,12 @@ const REGISTERED: &[(&str, &str)] = &[
     ("v1", "List"),
 ];
 
-fn cannot_be_handled(kind: &str, expected: Expected, error: &str) -> Status {
+fn cannot_be_handled(expected: Expected, error: &str) -> Status {
     let version = expected.api_version.rsplit('/').next().unwrap_or(expected.api_version);
     Status::bad_request(format!(
-        "{kind} in version {} cannot be handled as a {}: {error}",
+        "{kind} in version {} cannot be handled as a {kind}: {error}",
         quoted(version),
-        expected.kind
+        kind = expected.kind
     ))
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 const JOB: Expected = Expected { api_version: "batch/v1", kind: "Job", internal: "batch.Job" };
 
 fn read(body: &str, content_type: Option<&str>, validation: FieldValidation) -> Result<Decoded<Job>, Status> {
-    decode(body.as_bytes(), content_type, validation, JOB, |_| {})
+    decode(body.as_bytes(), content_type, validation, JOB, |_| Ok(()))
 }
 
 fn golden_message(name: &str) -> String {
@@ -187,7 +187,7 @@ proptest! {
         let mut body = SAMPLE.as_bytes().to_vec();
         body.splice(at..(at + removed).min(SAMPLE.len()), bytes);
         let content_type = yaml.then_some("application/yaml");
-        let _: Result<Decoded<Job>, Status> = decode(&body, content_type, FieldValidation::Strict, JOB, |_| {});
+        let _: Result<Decoded<Job>, Status> = decode(&body, content_type, FieldValidation::Strict, JOB, |_| Ok(()));
         let _ = read_documents(&String::from_utf8_lossy(&body));
     }
 

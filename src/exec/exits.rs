@@ -64,7 +64,12 @@ mod tests {
             ("both", Some("trap"), "at main.rs:1", Some("trap\nat main.rs:1".to_owned())),
             ("at the limit", None, &"x".repeat(4096), Some("x".repeat(4096))),
             ("over the limit", Some("a"), &"x".repeat(4096), Some(format!("a\n{}", "x".repeat(4094)))),
-            ("over the limit within a character", Some("a"), &"é".repeat(2048), Some(format!("a\n{}", "é".repeat(2047)))),
+            (
+                "over the limit within a character",
+                Some("a"),
+                &"é".repeat(2048),
+                Some(format!("a\n{}", "é".repeat(2047))),
+            ),
         ];
         for (case, message, text, expected) in cases {
             let got = with_explanation(message.map(Box::from), text);

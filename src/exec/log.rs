@@ -187,8 +187,12 @@ mod tests {
         assert!(log.buffer().bytes.len() <= LOG_BYTES_PER_POD_MAX * 3 / 2 + 64);
         let all: Vec<u8> = log.take().into_iter().flat_map(|(_, bytes)| bytes).collect();
         assert!(all.len() > LOG_BYTES_PER_POD_MAX - 64 * 1024, "{}", all.len());
-        let tail: Vec<u8> =
-            (0..3_000_000).rev().take(100_000).rev().flat_map(|line| format!("{:06}\n", line % 1_000_000).into_bytes()).collect();
+        let tail: Vec<u8> = (0..3_000_000)
+            .rev()
+            .take(100_000)
+            .rev()
+            .flat_map(|line| format!("{:06}\n", line % 1_000_000).into_bytes())
+            .collect();
         assert!(all.ends_with(&tail));
     }
 

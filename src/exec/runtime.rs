@@ -22,7 +22,12 @@ pub trait Runtime: Send + Sync + 'static {
     /// Runs one pod. The future is created and polled on one worker thread, inside the context of that thread's tokio
     /// runtime (timers on). It must return `Pending` at every epoch tick at the latest, and must free everything when
     /// dropped: dropping is how a pod is stopped. It resolves to [`Busy`] when there is no room for another instance.
-    fn run(&self, code: Self::Code, pod: PodSetup, log: PodLog) -> impl Future<Output = Result<Outcome, Busy>> + 'static;
+    fn run(
+        &self,
+        code: Self::Code,
+        pod: PodSetup,
+        log: PodLog,
+    ) -> impl Future<Output = Result<Outcome, Busy>> + 'static;
 
     /// Turns a trap's frames into text with function, file and line, the guest's own frames first, at the most 4 KiB.
     /// Called on the `compile` thread; bounded work, whatever the module's debug information says.

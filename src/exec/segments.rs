@@ -97,8 +97,7 @@ impl RecordHeader {
         };
         let chain = LogExtent { segment: word(16), offset: word(20), bytes: word(24) };
         let at = Time(u64::from_le_bytes(bytes.last_chunk().copied()?));
-        let header =
-            Self { body_bytes: word(0), checksum: word(4), job: JobId(word(8)), ordinal: word(12), chain, at };
+        let header = Self { body_bytes: word(0), checksum: word(4), job: JobId(word(8)), ordinal: word(12), chain, at };
         (usize::try_from(header.body_bytes).ok()? <= LOG_BYTES_PER_POD_MAX).then_some(header)
     }
 
@@ -145,14 +144,7 @@ impl SegmentWriter {
 
     /// Takes what a pod has written and appends it to the chain that ends at `prev`; returns the chain's new end, which is
     /// `prev` when there was nothing to take.
-    pub(super) fn append(
-        &mut self,
-        job: JobId,
-        ordinal: u32,
-        prev: LogExtent,
-        log: &PodLog,
-        now: Time,
-    ) -> LogExtent {
+    pub(super) fn append(&mut self, job: JobId, ordinal: u32, prev: LogExtent, log: &PodLog, now: Time) -> LogExtent {
         log.drain_into(|body| if body.is_empty() { prev } else { self.append_runs(job, ordinal, prev, body, now) })
     }
 
@@ -161,8 +153,7 @@ impl SegmentWriter {
         let Some(segment) = self.segment_for(RECORD_HEADER + body_bytes) else { return prev };
         let output: usize = read_runs(body).map(|(_, bytes)| bytes.len()).sum();
         let bytes = prev.bytes.saturating_add(u32::try_from(output).unwrap_or(u32::MAX));
-        let mut header =
-            RecordHeader { body_bytes, checksum: 0, job, ordinal, chain: LogExtent { bytes, ..prev }, at };
+        let mut header = RecordHeader { body_bytes, checksum: 0, job, ordinal, chain: LogExtent { bytes, ..prev }, at };
         header.checksum = header.sum(body);
         let extent = LogExtent { segment, offset: self.end(), bytes };
         self.pending.extend(header.encode());

@@ -2,8 +2,25 @@
 //!
 //! Knows nothing of wasmtime (that is `sandbox`, behind [`Runtime`]) and nothing of Jobs' rules. Start with `runtime`.
 
+mod agent;
+mod compile;
+mod exits;
+mod expand;
+mod guard;
+mod inbox;
 mod log;
+mod logs;
+mod nursery;
+mod reader;
 mod runtime;
+mod segments;
+mod tick;
+mod worker;
+mod workers;
 
-pub use log::PodLog;
+pub use agent::{SETUP_BYTES_MAX, SetupTooLong, prepare};
+pub use log::{LOG_BYTES_PER_POD_MAX, PodLog};
+pub use logs::{LOG_BYTES_MAX_DEFAULT, LogEntry, Logs, LogsError, SEGMENTS_MAX};
 pub use runtime::{Busy, LoadError, Outcome, PodSetup, Runtime, Stream, Trace};
+pub use segments::SEGMENT_BYTES;
+pub use workers::{ReportFn, Workers, WorkersConfig, WorkersError};

@@ -97,7 +97,8 @@ impl Store for Sqlite {
         recovered.last_rv = recovered.docs.iter().map(|doc| doc.rv).fold(recovered.last_rv.max(batches), u64::max);
         recovered.first_rv = recovered.first_rv.max(recovered.last_rv + 1);
         let ceiling = recovered.first_rv + CEILING_BLOCK;
-        let numbered = put_meta(&tx, "boot", i64::from(recovered.boot)).and_then(|()| put_meta(&tx, "ceiling", int(ceiling)));
+        let numbered =
+            put_meta(&tx, "boot", i64::from(recovered.boot)).and_then(|()| put_meta(&tx, "ceiling", int(ceiling)));
         numbered.and_then(|()| tx.commit()).map_err(|error| failed("numbering this boot", &error))?;
         self.ceiling = ceiling;
         Ok(recovered)
@@ -136,8 +137,11 @@ impl Store for Sqlite {
             }
             for record in &fold.jobs {
                 let state = rows::encode_job(record, shown.get(&record.id).copied());
-                tx.prepare_cached("REPLACE INTO jobs (id, rv, state) VALUES (?1, ?2, ?3)")?
-                    .execute(params![record.id.0, int(record.rv), state])?;
+                tx.prepare_cached("REPLACE INTO jobs (id, rv, state) VALUES (?1, ?2, ?3)")?.execute(params![
+                    record.id.0,
+                    int(record.rv),
+                    state
+                ])?;
             }
             for chunk in &fold.chunks {
                 let rv = chunk.records.iter().map(|record| record.rv).max().unwrap_or(0);
@@ -156,7 +160,8 @@ impl Store for Sqlite {
 /// Creates the tables in an empty database, refuses one of another program or format.
 fn check_format(tx: &Transaction<'_>) -> Result<(), StoreError> {
     let number = |pragma: &str| {
-        tx.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).map_err(|error| failed("reading the format", &error))
+        tx.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
+            .map_err(|error| failed("reading the format", &error))
     };
     let (application, format) = (number("application_id")?, number("user_version")?);
     let is_empty = tx
@@ -171,7 +176,9 @@ fn check_format(tx: &Transaction<'_>) -> Result<(), StoreError> {
         return create().map_err(|error| failed("creating the tables", &error));
     }
     if application != APPLICATION_ID {
-        return Err(StoreError::Corrupt(format!("the file is a database of another program (application_id {application})")));
+        return Err(StoreError::Corrupt(format!(
+            "the file is a database of another program (application_id {application})"
+        )));
     }
     if format != STORE_FORMAT {
         return Err(StoreError::Format { found: format, expected: STORE_FORMAT });
@@ -186,7 +193,8 @@ fn read_meta(tx: &Transaction<'_>) -> Result<Recovered, StoreError> {
         Some(key) => UidKey(key.cast_unsigned()),
         None => {
             let key = random()?;
-            put_meta(tx, "uid_key", key.cast_signed()).map_err(|error| failed("keeping the key of the uids", &error))?;
+            put_meta(tx, "uid_key", key.cast_signed())
+                .map_err(|error| failed("keeping the key of the uids", &error))?;
             UidKey(key)
         }
     };

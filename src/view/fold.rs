@@ -28,9 +28,8 @@ impl View {
             let doc = json.as_ref().map(|json| Arc::new(NamespaceDoc::new(Arc::clone(name), Arc::clone(json))));
             mirror.namespaces.extend(doc.map(|doc| (Arc::clone(name), NamespaceObject { rv: *rv, doc })));
         }
-        let head = |doc: &DocWrite| {
-            Some(((Arc::clone(&doc.namespace), Arc::clone(&doc.name)), (doc.rv, doc.json.clone()?)))
-        };
+        let head =
+            |doc: &DocWrite| Some(((Arc::clone(&doc.namespace), Arc::clone(&doc.name)), (doc.rv, doc.json.clone()?)));
         let heads: Heads = written(Kind::Job).filter_map(head).collect();
         restore_folded(&mut mirror, recovered, &heads);
         let docs = Docs::Heads(&heads);

@@ -161,7 +161,9 @@ impl Mirror {
                 let (object, weight) = (entry.object(), status_bytes(&entry.shown));
                 self.rings.jobs.push(Entry { rv, kind: ChangeKind::Modified, object, before: Some(before), weight });
             }
-            Fact::PodsCreated { at, first, count, indexes, .. } => self.create_pods(rv, job, *at, *first, *count, indexes),
+            Fact::PodsCreated { at, first, count, indexes, .. } => {
+                self.create_pods(rv, job, *at, *first, *count, indexes)
+            }
             Fact::PodsStarted { pods, .. } => {
                 self.step(rv, job, pods.iter().map(|(ordinal, at)| (*ordinal, PodStep::Started(*at))));
             }
@@ -171,7 +173,9 @@ impl Mirror {
             Fact::PodsStopping { at, ordinals, .. } => {
                 self.step(rv, job, ordinals.iter().map(|ordinal| (*ordinal, PodStep::Stopping(*at))));
             }
-            Fact::PodsEnded { ends, .. } => self.step(rv, job, ends.iter().map(|end| (end.ordinal, PodStep::Ended(end)))),
+            Fact::PodsEnded { ends, .. } => {
+                self.step(rv, job, ends.iter().map(|end| (end.ordinal, PodStep::Ended(end))))
+            }
             Fact::PodsRemoved { ordinals, .. } => {
                 self.step(rv, job, ordinals.iter().map(|ordinal| (*ordinal, PodStep::Removed)));
             }
@@ -256,9 +260,11 @@ impl Mirror {
     pub(super) fn bury_missing(&mut self) {
         let is_there = |entry: &JobEntry| {
             let names = self.names.get(&entry.record.namespace);
-            !entry.doc.json.is_empty() && names.and_then(|names| names.get(&entry.record.name)) == Some(&entry.record.id)
+            !entry.doc.json.is_empty()
+                && names.and_then(|names| names.get(&entry.record.name)) == Some(&entry.record.id)
         };
-        let missing: Vec<JobId> = self.jobs.values().filter(|entry| !is_there(entry)).map(|entry| entry.record.id).collect();
+        let missing: Vec<JobId> =
+            self.jobs.values().filter(|entry| !is_there(entry)).map(|entry| entry.record.id).collect();
         missing.into_iter().for_each(|job| self.bury(job));
     }
 

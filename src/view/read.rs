@@ -299,7 +299,8 @@ impl Mirror {
         let names = self.names.get(namespace)?;
         let exact = [Some(stem), numbered.map(|(job, _)| job)].into_iter().flatten().filter_map(|job| names.get(job));
         // A prefix as long as this may have been cut, so that the Job's name is longer than what is left of it.
-        let cut = (prefix.len() == PREFIX_MAX).then(|| names.range::<str, _>((Bound::Included(head), Bound::Unbounded)));
+        let cut =
+            (prefix.len() == PREFIX_MAX).then(|| names.range::<str, _>((Bound::Included(head), Bound::Unbounded)));
         let longer = cut.into_iter().flatten().take_while(|(job, _)| job.starts_with(head)).map(|(_, id)| id);
         exact.chain(longer).find_map(|id| {
             let entry = self.jobs.get(id)?;

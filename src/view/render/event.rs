@@ -44,8 +44,12 @@ pub(in crate::view) fn event_severity(note: &EventNote) -> &'static str {
 /// `message`.
 pub(in crate::view) fn event_message(event: &EventObject) -> String {
     match &event.event.note {
-        EventNote::SuccessfulCreate { ordinal, index } => format!("Created pod: {}", event.job.pod_name(*ordinal, *index)),
-        EventNote::SuccessfulDelete { ordinal, index } => format!("Deleted pod: {}", event.job.pod_name(*ordinal, *index)),
+        EventNote::SuccessfulCreate { ordinal, index } => {
+            format!("Created pod: {}", event.job.pod_name(*ordinal, *index))
+        }
+        EventNote::SuccessfulDelete { ordinal, index } => {
+            format!("Deleted pod: {}", event.job.pod_name(*ordinal, *index))
+        }
         EventNote::FailedCreate { why } => format!("Error creating: {why}"),
         EventNote::Completed => "Job completed".to_owned(),
         EventNote::TooManySucceededPods => "Too many succeeded pods running after completion count reached".to_owned(),
@@ -60,11 +64,20 @@ pub(in crate::view) fn event(event: &EventObject, out: &mut String) {
     let (reason, severity) = (event.reason(), event.severity());
     put(out, format_args!(r#"{{"kind":"Event","apiVersion":"v1","metadata":{{"name":"{}","#, event.name()));
     put(out, format_args!(r#""namespace":"{namespace}","uid":"{}","resourceVersion":"{}","#, event.uid(), event.rv));
-    put(out, format_args!(r#""creationTimestamp":"{at}"}},"involvedObject":{{"kind":"Job","namespace":"{namespace}","#));
-    put(out, format_args!(r#""name":"{name}","uid":"{}","apiVersion":"batch/v1","resourceVersion":"{rv}"}},"#, job.uid));
+    put(
+        out,
+        format_args!(r#""creationTimestamp":"{at}"}},"involvedObject":{{"kind":"Job","namespace":"{namespace}","#),
+    );
+    put(
+        out,
+        format_args!(r#""name":"{name}","uid":"{}","apiVersion":"batch/v1","resourceVersion":"{rv}"}},"#, job.uid),
+    );
     put(out, format_args!(r#""reason":"{reason}","message":"#));
     put_json(out, &event.message());
-    put(out, format_args!(r#","source":{{"component":"job-controller"}},"firstTimestamp":"{at}","lastTimestamp":"{at}","#));
+    put(
+        out,
+        format_args!(r#","source":{{"component":"job-controller"}},"firstTimestamp":"{at}","lastTimestamp":"{at}","#),
+    );
     put(out, format_args!(r#""count":1,"type":"{severity}","eventTime":null,"#));
     out.push_str(r#""reportingComponent":"job-controller","reportingInstance":""}"#);
 }

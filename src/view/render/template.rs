@@ -101,7 +101,10 @@ fn metadata(doc: &JobDoc, spec: &JobSpec) -> Holed {
     put_map("annotations", &spec.template.annotations, spec.is_indexed(), &mut out);
     let (name, uid) = (&doc.key.name, doc.key.uid);
     let text = out.text();
-    put(text, format_args!(r#","ownerReferences":[{{"apiVersion":"batch/v1","kind":"Job","name":"{name}","uid":"{uid}","#));
+    put(
+        text,
+        format_args!(r#","ownerReferences":[{{"apiVersion":"batch/v1","kind":"Job","name":"{name}","uid":"{uid}","#),
+    );
     text.push_str(r#""controller":true,"blockOwnerDeletion":true}]"#);
     out
 }
@@ -109,7 +112,8 @@ fn metadata(doc: &JobDoc, spec: &JobSpec) -> Holed {
 /// Appends `,"<field>":{…}` with the index under its key, nothing for an empty map.
 fn put_map(field: &str, map: &BTreeMap<String, String>, is_indexed: bool, out: &mut Holed) {
     let own = map.iter().filter(|(key, _)| !(is_indexed && *key == INDEX_KEY));
-    let mut entries: BTreeMap<&str, Option<&str>> = own.map(|(key, value)| (key.as_str(), Some(value.as_str()))).collect();
+    let mut entries: BTreeMap<&str, Option<&str>> =
+        own.map(|(key, value)| (key.as_str(), Some(value.as_str()))).collect();
     if is_indexed {
         entries.insert(INDEX_KEY, None);
     }
@@ -153,9 +157,11 @@ fn add_defaults(spec: &mut Map<String, Value>) {
     spec.insert("serviceAccountName".to_owned(), account.clone());
     spec.insert("serviceAccount".to_owned(), account);
     spec.insert("nodeName".to_owned(), json!(NODE_NAME));
-    for (field, value) in
-        [("priority", json!(0)), ("enableServiceLinks", json!(true)), ("preemptionPolicy", json!("PreemptLowerPriority"))]
-    {
+    for (field, value) in [
+        ("priority", json!(0)),
+        ("enableServiceLinks", json!(true)),
+        ("preemptionPolicy", json!("PreemptLowerPriority")),
+    ] {
         spec.entry(field).or_insert(value);
     }
     each_container(spec, |container| {

@@ -1,0 +1,187 @@
+//! Quantities in their canonical form: `1024Mi` is stored as `1Gi`, `0.5` as `500m`.
+//!
+//! `base::Quantity` knows how much a quantity is; this knows how the reference writes it and compares them exactly.
+//! Invariant: the canonical form of a canonical form is itself (kubernetes: apimachinery `resource.Quantity`).
+
+use std::cmp::Ordering;
+
+/// More digits than 2^63 with nano precision has.
+const DIGITS_MAX: usize = 28;
+
+/// 10^-9: finer parts are rounded up (kubernetes: `resource.Nano`).
+const NANO: i128 = 1_000_000_000;
+
+/// No quantity is above 2^63 - 1 in magnitude; larger ones become it (kubernetes: `maxAllowed`).
+const UNITS_MAX: i128 = i64::MAX as i128;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Form {
+    Binary,
+    Decimal,
+    Exponent,
+}
+
+/// A quantity, exact to 10^-9, that remembers how it was written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exact {
+    nanos: i128,
+    form: Form,
+}
+
+impl PartialEq for Exact {
+    fn eq(&self, other: &Self) -> bool {
+        self.nanos == other.nanos
+    }
+}
+
+impl Exact {
+    /// Reads a quantity; `None` when it is none.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+        let sign = if text.starts_with('-') { -1 } else { 1 };
+        let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
+        let (number, suffix) = unsigned.split_at(end);
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        let digits = [whole, fraction].concat();
+        if digits.is_empty() || digits.len() > DIGITS_MAX || fraction.contains('.') {
+            return None;
+        }
+        let (form, base, exponent) = scale(suffix)?;
+        let value: i128 = digits.parse().ok()?;
+        let down = 10_i128.pow(u32::try_from(fraction.len()).ok()?).checked_mul(power(10, -exponent.min(0)))?;
+        // Above the cap no digit matters, so an overflow is the cap.
+        let nanos = value
+            .checked_mul(power(base, exponent.max(0)))
+            .and_then(|scaled| scaled.checked_mul(NANO))
+            .map_or(UNITS_MAX * NANO, |scaled| (scaled + down - 1) / down);
+        Some(Self { nanos: sign * nanos.min(UNITS_MAX * NANO), form })
+    }
+
+    pub(super) fn is_negative(self) -> bool {
+        self.nanos < 0
+    }
+
+    /// Whether it is a whole number of units.
+    pub(super) fn is_whole(self) -> bool {
+        self.nanos % NANO == 0
+    }
+
+    pub(super) fn compare(self, other: Self) -> Ordering {
+        self.nanos.cmp(&other.nanos)
+    }
+
+    /// The canonical text: no fraction, the largest suffix that loses nothing.
+    pub(super) fn canonical(self) -> String {
+        let small = self.nanos.abs() < 1024 * NANO;
+        if self.form == Form::Binary && !small && self.is_whole() {
+            const SUFFIXES: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+            let (units, steps) = reduce(self.nanos / NANO, 1024, SUFFIXES.len() - 1);
+            return format!("{units}{}", SUFFIXES[steps]);
+        }
+        const SUFFIXES: [&str; 10] = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
+        const UNIT: usize = 3;
+        let (value, steps) = if self.nanos == 0 { (0, UNIT) } else { reduce(self.nanos, 1000, SUFFIXES.len() - 1) };
+        match (self.form, steps) {
+            (Form::Exponent, UNIT) => value.to_string(),
+            (Form::Exponent, steps) if steps > UNIT => format!("{value}e{}", (steps - UNIT) * 3),
+            (Form::Exponent, steps) => format!("{value}e-{}", (UNIT - steps) * 3),
+            _ => format!("{value}{}", SUFFIXES[steps]),
+        }
+    }
+}
+
+/// `base` to the power of `exponent`, which is at most 60 bits or 18 digits.
+fn power(base: i128, exponent: i32) -> i128 {
+    base.pow(u32::try_from(exponent).unwrap_or(0))
+}
+
+fn reduce(mut value: i128, step: i128, steps_max: usize) -> (i128, usize) {
+    let mut steps = 0;
+    while value % step == 0 && steps < steps_max {
+        value /= step;
+        steps += 1;
+    }
+    (value, steps)
+}
+
+fn scale(suffix: &str) -> Option<(Form, i128, i32)> {
+    let binary = |exponent| Some((Form::Binary, 1024, exponent));
+    let decimal = |exponent| Some((Form::Decimal, 10, exponent));
+    match suffix {
+        "Ki" => binary(1),
+        "Mi" => binary(2),
+        "Gi" => binary(3),
+        "Ti" => binary(4),
+        "Pi" => binary(5),
+        "Ei" => binary(6),
+        "n" => decimal(-9),
+        "u" => decimal(-6),
+        "m" => decimal(-3),
+        "" => decimal(0),
+        "k" => decimal(3),
+        "M" => decimal(6),
+        "G" => decimal(9),
+        "T" => decimal(12),
+        "P" => decimal(15),
+        "E" => decimal(18),
+        _ => {
+            let exponent: i32 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
+            (-18..=18).contains(&exponent).then_some((Form::Exponent, 10, exponent))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Quantity;
+    use proptest::prelude::*;
+
+    #[test]
+    fn quantities_are_written_as_kubernetes_writes_them() {
+        for (text, canonical) in [
+            ("0", "0"),
+            ("0Mi", "0"),
+            ("1024Mi", "1Gi"),
+            ("1.5Gi", "1536Mi"),
+            ("0.5", "500m"),
+            ("1000m", "1"),
+            ("1500m", "1500m"),
+            ("1000", "1k"),
+            ("1024", "1024"),
+            ("1Ki", "1Ki"),
+            ("0.5Ki", "512"),
+            ("1.0001Ki", "1024102400u"),
+            ("1e3", "1e3"),
+            ("1e-3", "1e-3"),
+            ("15e2", "1500"),
+            ("0.0000000001", "1n"),
+            ("-1Gi", "-1Gi"),
+            ("+2", "2"),
+            ("9E", "9E"),
+            ("99Ei", "9223372036854775807"),
+            ("1000000000000000000000000000E", "9223372036854775807"),
+        ] {
+            assert_eq!(Exact::parse(text).map(Exact::canonical).as_deref(), Some(canonical), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_quantity_is_none() {
+        for text in ["", "Mi", "1.2.3", "1mi", "a", "-", "1e99", "1 Mi", "99999999999999999999999999999"] {
+            assert!(Exact::parse(text).is_none(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_canonical_form_is_stable_and_readable_below(text in "[+-]?[0-9]{0,20}(\\.[0-9]{0,8})?([KMGTPE]i|[numkMGTPE]|e[+-]?[0-9]{1,2})?") {
+            if let Some(exact) = Exact::parse(&text) {
+                let canonical = exact.canonical();
+                prop_assert_eq!(Exact::parse(&canonical), Some(exact), "{}", &canonical);
+                prop_assert_eq!(Exact::parse(&canonical).map(Exact::canonical), Some(canonical.clone()));
+                prop_assert!(canonical.parse::<Quantity>().is_ok(), "{}", canonical);
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! batch/v1 Jobs, and the Events about them.
+
+use super::decode::FieldValidation;
+use super::job::{Identity, admit_create, admit_update};
+use super::router::{Answered, Engine, ListQuery, Names, Query, Sent, json, list as list_of};
+use super::{JOBS, NAMESPACES, Resource, Status};
+use crate::base::{Time, Uid};
+use crate::control::{NewJob, NewSpec, WriteError};
+use crate::engine::{Handle, RequestError, now};
+use crate::view::JobObject;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use std::sync::Arc;
+
+/// kubernetes: a generated name that exists is drawn again, so often at the most.
+const NAME_DRAWS: usize = 8;
+
+/// A refused client comes again after this many seconds.
+const RETRY_AFTER_S: u32 = 1;
+
+fn render(job: &JobObject) -> String {
+    let mut text = String::new();
+    job.render(&mut text);
+    text
+}
+
+fn shown(handle: &Handle, code: StatusCode, namespace: &str, name: &str, warnings: &[String]) -> Answered {
+    let job = handle.view().job(namespace, name).ok_or_else(|| Status::not_found(JOBS, name))?;
+    Ok(json(code, render(&job), warnings))
+}
+
+pub(super) async fn read(State(handle): Engine, Names([namespace, name]): Names<2>) -> Answered {
+    shown(&handle, StatusCode::OK, &namespace, &name, &[])
+}
+
+pub(super) async fn list(State(handle): Engine, Names([namespace]): Names<1>, _: ListQuery) -> Response {
+    listed(&handle, Some(&namespace))
+}
+
+pub(super) async fn list_all(State(handle): Engine, _: ListQuery) -> Response {
+    listed(&handle, None)
+}
+
+fn listed(handle: &Handle, namespace: Option<&str>) -> Response {
+    let (rv, jobs) = handle.view().jobs(namespace);
+    list_of("JobList", "batch/v1", rv, jobs.iter().map(render))
+}
+
+pub(super) async fn events(State(handle): Engine, Names([namespace]): Names<1>, _: ListQuery) -> Response {
+    let (rv, events) = handle.view().events(Some(&namespace));
+    let rendered = events.iter().map(|event| {
+        let mut text = String::new();
+        event.render(&mut text);
+        text
+    });
+    list_of("EventList", "v1", rv, rendered)
+}
+
+pub(super) async fn create(
+    State(handle): Engine,
+    Names([namespace]): Names<1>,
+    query: Query,
+    sent: Sent,
+) -> Answered {
+    let validation = FieldValidation::parse(query.get("fieldValidation"), "CreateOptions")?;
+    query.refuse(&["dryRun"])?;
+    for draw in 1.. {
+        let identity = identity(now())?;
+        let admitted = admit_create(&sent.bytes, sent.content_type(), &namespace, validation, identity)?;
+        let new = NewJob {
+            namespace: Arc::from(namespace.as_str()),
+            name: Arc::from(admitted.name.as_str()),
+            uid: identity.uid,
+            created: identity.created,
+            doc: admitted.doc,
+            spec: admitted.spec,
+        };
+        match handle.create_job(new).await {
+            Ok(_) => return shown(&handle, StatusCode::CREATED, &namespace, &admitted.name, &admitted.warnings),
+            Err(RequestError::Refused(WriteError::AlreadyExists)) if admitted.generated && draw < NAME_DRAWS => {}
+            Err(error) => return Err(refusal(&error, JOBS, &namespace, &admitted.name)),
+        }
+    }
+    unreachable!("the last draw returns")
+}
+
+/// A fresh uid, time and name suffix.
+fn identity(created: Time) -> Result<Identity, Status> {
+    let mut bytes = [0; 24];
+    getrandom::fill(&mut bytes).map_err(|error| Status::internal(&error))?;
+    let (uid, draw) = bytes.split_at(16);
+    let uid = u128::from_le_bytes(uid.try_into().expect("16 of 24 bytes"));
+    let draw = u64::from_le_bytes(draw.try_into().expect("8 of 24 bytes"));
+    Ok(Identity { uid: Uid::v4(uid), created, name_draw: draw })
+}
+
+pub(super) async fn update(
+    State(handle): Engine,
+    Names([namespace, name]): Names<2>,
+    query: Query,
+    sent: Sent,
+) -> Answered {
+    let validation = FieldValidation::parse(query.get("fieldValidation"), "UpdateOptions")?;
+    query.refuse(&["dryRun"])?;
+    let old = handle.view().job(&namespace, &name).ok_or_else(|| Status::not_found(JOBS, &name))?;
+    let admitted = admit_update(&old.doc.json, &sent.bytes, sent.content_type(), &namespace, &name, validation)?;
+    if admitted.resource_version.is_some_and(|seen| seen < old.doc.rv) {
+        return Err(Status::modified(JOBS, &name));
+    }
+    if admitted.is_changed {
+        let change = NewSpec {
+            namespace: Arc::from(namespace.as_str()),
+            name: Arc::from(name.as_str()),
+            base_rv: old.doc.rv,
+            doc: admitted.doc,
+            spec: admitted.spec,
+        };
+        handle.update_job(change).await.map_err(|error| refusal(&error, JOBS, &namespace, &name))?;
+    }
+    shown(&handle, StatusCode::OK, &namespace, &name, &admitted.warnings)
+}
+
+/// Why the engine did not do it, in Kubernetes' words.
+pub(super) fn refusal(error: &RequestError, resource: Resource, namespace: &str, name: &str) -> Status {
+    match error {
+        RequestError::Busy => Status::too_many_requests(RETRY_AFTER_S),
+        RequestError::Stopped(_) => Status::internal(error),
+        RequestError::Refused(WriteError::AlreadyExists) => Status::already_exists(resource, name),
+        RequestError::Refused(WriteError::NotFound) => Status::not_found(resource, name),
+        RequestError::Refused(WriteError::NoNamespace) => Status::not_found(NAMESPACES, namespace),
+        RequestError::Refused(WriteError::Conflict) => Status::modified(resource, name),
+    }
+}

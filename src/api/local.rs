@@ -1,0 +1,69 @@
+//! The router for callers in this process: no socket, the same answers.
+
+use super::router::router;
+use crate::engine::Handle;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request, header};
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+/// The API of an engine.
+#[derive(Debug, Clone)]
+pub struct Api(Router);
+
+/// What the API answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status code.
+    pub status: u16,
+    /// Texts of the `Warning` headers.
+    pub warnings: Vec<String>,
+    /// The body as it came.
+    pub text: String,
+    /// The body, if it is JSON.
+    pub body: Value,
+}
+
+impl Api {
+    /// The API of the engine behind `handle`.
+    #[must_use]
+    pub fn new(handle: Handle) -> Self {
+        Self(router(handle))
+    }
+
+    /// GET `path`.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.call(Method::GET, path, String::new()).await
+    }
+
+    /// POST a JSON body to `path`.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.call(Method::POST, path, body.to_string()).await
+    }
+
+    /// PUT a JSON body to `path`.
+    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.call(Method::PUT, path, body.to_string()).await
+    }
+
+    async fn call(&self, method: Method, path: &str, body: String) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body))
+            .expect("callers in this process give well-formed paths");
+        let response = match self.0.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        let status = response.status().as_u16();
+        let warning = |value: &axum::http::HeaderValue| Some(value.to_str().ok()?.strip_prefix("299 - ")?.to_owned());
+        let warnings = response.headers().get_all(header::WARNING).iter().filter_map(warning).collect();
+        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Answer { status, warnings, text, body }
+    }
+}

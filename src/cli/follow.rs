@@ -1,0 +1,339 @@
+//! Following Jobs to their end: the pods' output, their failures, and how far it all is.
+
+use super::error::code;
+use super::local::Local;
+use super::progress::{Done, Progress};
+use super::{bytes_text, duration_text, grouped};
+use crate::base::{JobId, NO_INDEX, Time, Uid};
+use crate::engine::{Handle, Health, now};
+use crate::exec::{LogEntry, Stream};
+use crate::model::{ConditionReason, ConditionType, JobStatus, LogExtent, Phase, PodRecord};
+use crate::view::{Cursor, Filter, JobObject, Object, PodObject, Topic};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::time::Duration;
+
+/// Changes looked at before the display is refreshed.
+const CHANGES_MAX: usize = 4096;
+
+/// The display is refreshed this often.
+const REFRESH: Duration = Duration::from_millis(100);
+
+/// Failed pods that are told of one by one; the summary counts them all.
+const FAILURES_TOLD_MAX: u64 = 10;
+
+/// ^C.
+#[derive(Debug)]
+pub(super) struct Interrupted;
+
+/// A Job to follow.
+#[derive(Debug)]
+pub(super) struct Followed {
+    pub(super) name: String,
+    namespace: String,
+    uid: Uid,
+    completions: Option<u64>,
+}
+
+impl Followed {
+    /// From the API's answer.
+    pub(super) fn new(job: &Value) -> Self {
+        let text = |at: &str| job.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Self {
+            name: text("/metadata/name"),
+            namespace: text("/metadata/namespace"),
+            uid: Uid::parse(&text("/metadata/uid")).unwrap_or_default(),
+            completions: job.pointer("/spec/completions").and_then(Value::as_u64),
+        }
+    }
+
+    fn look(&self, handle: &Handle) -> Option<JobObject> {
+        handle.view().job(&self.namespace, &self.name).filter(|job| job.doc.key.uid == self.uid)
+    }
+}
+
+/// What was seen so far.
+#[derive(Debug)]
+pub(super) struct Follower {
+    handle: Handle,
+    cursor: Cursor,
+    /// Only what happened after this version is told.
+    since_rv: u64,
+    started: Time,
+    /// Pods whose end was told.
+    told: BTreeMap<JobId, crate::base::IndexSet>,
+    /// How far the output of a living pod was printed.
+    printed: BTreeMap<(JobId, u32), LogExtent>,
+    tally: Tally,
+}
+
+/// Figures of the pods that ended.
+#[derive(Debug, Default)]
+struct Tally {
+    run_ms: BTreeMap<u32, u64>,
+    peak_pages: u32,
+    failures: u64,
+    last_exit_code: u8,
+}
+
+impl Tally {
+    fn add(&mut self, pod: &PodRecord) {
+        *self.run_ms.entry(pod.run_ms).or_default() += 1;
+        self.peak_pages = self.peak_pages.max(pod.peak_pages);
+        self.last_exit_code = pod.exit_code;
+    }
+
+    fn count(&self) -> u64 {
+        self.run_ms.values().sum()
+    }
+
+    /// The run time that `percent` of the pods did not pass, ms.
+    fn percentile(&self, percent: u64) -> u32 {
+        let rank = (self.count() * percent).div_ceil(100);
+        let mut seen = 0;
+        let within = self.run_ms.iter().find(|(_, count)| {
+            seen += **count;
+            seen >= rank
+        });
+        within.map_or(0, |(ms, _)| *ms)
+    }
+}
+
+impl Follower {
+    /// Starts to follow what `local` does from now on.
+    pub(super) fn new(local: &Local) -> Self {
+        let handle = local.handle().clone();
+        let since_rv = handle.view().rv();
+        let cursor = handle.view().watch_from(Topic::Pods, Filter::default(), since_rv);
+        Self {
+            cursor: cursor.expect("nothing was dropped at the current version"),
+            handle,
+            since_rv,
+            started: now(),
+            told: BTreeMap::new(),
+            printed: BTreeMap::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Follows `jobs` until the last has ended, and gives the exit code.
+    pub(super) async fn follow(
+        mut self,
+        jobs: Vec<Followed>,
+        mut progress: Progress,
+        is_program: bool,
+    ) -> Result<u8, Interrupted> {
+        let uids: BTreeSet<Uid> = jobs.iter().map(|job| job.uid).collect();
+        let is_live = jobs.len() == 1 && jobs[0].completions == Some(1);
+        let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
+        loop {
+            let ended = jobs.iter().all(|job| job.look(&self.handle).is_none_or(|job| job.status.is_finished()));
+            self.tell_news(&uids, &progress, is_program);
+            if is_live {
+                self.print_living(&uids, &progress);
+            }
+            progress.update(self.done(&jobs), now().since_ms(self.started));
+            if let Health::Failed(why) = self.handle.health() {
+                progress.finish();
+                progress.say(&format!("error: the store failed: {why}\n  = help: run the same command again to go on"));
+                return Ok(code::ENGINE);
+            }
+            if ended {
+                progress.finish();
+                return Ok(self.sum_up(&jobs, &progress, is_program));
+            }
+            tokio::select! {
+                () = self.handle.view().changed(&self.cursor) => tokio::time::sleep(Duration::from_millis(1)).await,
+                () = tokio::time::sleep(REFRESH) => {}
+                _ = &mut interrupt => {
+                    progress.finish();
+                    return Err(Interrupted);
+                }
+            }
+        }
+    }
+
+    /// Tells of every pod that ended since the last time.
+    fn tell_news(&mut self, uids: &BTreeSet<Uid>, progress: &Progress, is_program: bool) {
+        loop {
+            match self.handle.view().poll(&mut self.cursor, CHANGES_MAX) {
+                Ok(changes) if changes.is_empty() => return,
+                Ok(changes) => {
+                    for change in changes {
+                        if let Object::Pod(pod) = change.object {
+                            self.tell_end(&pod, uids, progress, is_program);
+                        }
+                    }
+                }
+                Err(_overtaken) => self.tell_all(uids, progress, is_program),
+            }
+        }
+    }
+
+    /// The changes came faster than they were told: looks at every pod instead, and goes on from there.
+    fn tell_all(&mut self, uids: &BTreeSet<Uid>, progress: &Progress, is_program: bool) {
+        let view = self.handle.view().clone();
+        let (rv, pods) = view.pods(None, None);
+        for pod in pods.iter() {
+            self.tell_end(&pod, uids, progress, is_program);
+        }
+        if let Ok(cursor) = view.watch_from(Topic::Pods, Filter::default(), rv) {
+            self.cursor = cursor;
+        }
+    }
+
+    fn tell_end(&mut self, pod: &PodObject, uids: &BTreeSet<Uid>, progress: &Progress, is_program: bool) {
+        let record = &pod.record;
+        if !record.is_terminal() || record.rv <= self.since_rv || !uids.contains(&pod.job.key.uid) {
+            return;
+        }
+        if !self.told.entry(record.job).or_default().insert(record.ordinal) {
+            return;
+        }
+        self.tally.add(record);
+        self.print_output(record, record.log, progress);
+        self.printed.remove(&(record.job, record.ordinal));
+        if record.phase == Phase::Failed {
+            self.tally.failures += 1;
+            if let Some(line) = failure_line(pod, is_program).filter(|_| self.tally.failures <= FAILURES_TOLD_MAX) {
+                progress.say(&line);
+            }
+        }
+    }
+
+    /// Prints what living pods have written since the last time.
+    fn print_living(&mut self, uids: &BTreeSet<Uid>, progress: &Progress) {
+        for uid in uids {
+            let (_, pods) = self.handle.view().pods(None, Some(*uid));
+            for pod in pods.iter().filter(|pod| !pod.record.is_terminal()) {
+                if let Some(extent) = self.handle.logs().live(pod.record.job, pod.record.ordinal) {
+                    self.print_output(&pod.record, extent, progress);
+                }
+            }
+        }
+    }
+
+    fn print_output(&mut self, pod: &PodRecord, extent: LogExtent, progress: &Progress) {
+        let before = self.printed.insert((pod.job, pod.ordinal), extent);
+        if before == Some(extent) || extent.bytes == 0 {
+            return;
+        }
+        match self.handle.logs().read_since(extent, before) {
+            Ok(entries) => progress.print(|| print_entries(&entries)),
+            Err(error) => progress.say(&format!("warning: the output of a pod cannot be read: {error}")),
+        }
+    }
+
+    fn done(&self, jobs: &[Followed]) -> Done {
+        let mut done = Done { wanted: Some(0), ..Done::default() };
+        for job in jobs {
+            let status = job.look(&self.handle).map(|job| job.status).unwrap_or_default();
+            done.succeeded += u64::from(status.succeeded);
+            done.failed += u64::from(status.failed);
+            done.active += u64::from(status.active);
+            done.wanted = done.wanted.zip(job.completions).map(|(sum, more)| sum + more);
+        }
+        done
+    }
+
+    /// Says how it ended: one line, and one more for each Job that failed beside others.
+    fn sum_up(&self, jobs: &[Followed], progress: &Progress, is_program: bool) -> u8 {
+        let failed: Vec<(&Followed, ConditionReason)> =
+            jobs.iter().filter_map(|job| Some((job, self.failure(job)?))).collect();
+        if is_program {
+            let is_late = failed.iter().any(|(_, reason)| *reason == ConditionReason::DeadlineExceeded);
+            return if is_late { code::DEADLINE } else { self.tally.last_exit_code };
+        }
+        if jobs.len() > 1 {
+            failed.iter().for_each(|(job, _)| progress.say(&self.failed_line(job)));
+        }
+        let code = match failed.as_slice() {
+            [] => code::DONE,
+            failed if failed.iter().all(|(_, reason)| *reason == ConditionReason::DeadlineExceeded) => code::DEADLINE,
+            _ => code::JOB_FAILED,
+        };
+        if progress.is_quiet() && failed.is_empty() {
+            return code;
+        }
+        progress.say(&match (jobs, failed.len()) {
+            ([job], 0) => format!("✔ {}  {}", job.name, self.figures(self.done(jobs))),
+            ([job], _) => format!("{}  {}", self.failed_line(job), self.figures(self.done(jobs))),
+            (_, 0) => format!("✔ {} Jobs  {}", jobs.len(), self.figures(self.done(jobs))),
+            (_, failed) => format!("✖ {failed} of {} Jobs failed  {}", jobs.len(), self.figures(self.done(jobs))),
+        });
+        code
+    }
+
+    fn failure(&self, job: &Followed) -> Option<ConditionReason> {
+        Some(job.look(&self.handle)?.status.condition(ConditionType::Failed)?.reason)
+    }
+
+    fn failed_line(&self, job: &Followed) -> String {
+        let status: std::sync::Arc<JobStatus> = job.look(&self.handle).map(|job| job.status).unwrap_or_default();
+        let condition = status.condition(ConditionType::Failed);
+        let (reason, message) =
+            condition.map_or(("", ""), |condition| (condition.reason.as_str(), &*condition.message));
+        format!("✖ {}  {reason}: {message}", job.name)
+    }
+
+    fn figures(&self, done: Done) -> String {
+        let ms = now().since_ms(self.started).max(1);
+        let of = done.wanted.map(|wanted| format!("/{}", grouped(wanted))).unwrap_or_default();
+        let failed = if done.failed > 0 { format!(", {} failed", grouped(done.failed)) } else { String::new() };
+        let rate = self.tally.count() * 1000 / ms;
+        let peak = bytes_text(u64::from(self.tally.peak_pages) * 65_536);
+        format!(
+            "{}{of}{failed} in {}  ({}/s, p50 {} ms, p99 {} ms, peak {peak})",
+            grouped(done.succeeded),
+            duration_text(ms),
+            grouped(rate),
+            self.tally.percentile(50),
+            self.tally.percentile(99),
+        )
+    }
+}
+
+/// What to say of a failed pod; nothing of one that was stopped with its Job, or of a program that ended by itself.
+fn failure_line(pod: &PodObject, is_program: bool) -> Option<String> {
+    let record = &pod.record;
+    if record.has(PodRecord::STOPPING) || (is_program && pod.message.is_none()) {
+        return None;
+    }
+    let who = match record.index {
+        _ if is_program => String::new(),
+        NO_INDEX => format!(" {}", pod.name()),
+        index => format!(" {} index {index}", pod.job.key.name),
+    };
+    let reason = if record.reason.as_str() == "Error" { "" } else { record.reason.as_str() };
+    let colon = if reason.is_empty() { "" } else { ", " };
+    let message = pod.message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
+    Some(format!("✖{who} exit {}{colon}{reason}{message}", record.exit_code))
+}
+
+fn print_entries(entries: &[LogEntry]) {
+    let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
+    for entry in entries {
+        let written = match entry.stream {
+            Stream::Stdout => out.write_all(&entry.bytes),
+            Stream::Stderr => err.write_all(&entry.bytes),
+        };
+        if written.is_err() {
+            return;
+        }
+    }
+    _ = out.flush();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_the_pods() {
+        let mut tally = Tally::default();
+        assert_eq!(tally.percentile(50), 0);
+        tally.run_ms = BTreeMap::from([(1, 98), (5, 1), (70, 1)]);
+        assert_eq!((tally.percentile(50), tally.percentile(99), tally.percentile(100)), (1, 5, 70));
+    }
+}

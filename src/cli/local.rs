@@ -1,0 +1,93 @@
+//! An engine in this process, and the router in front of it.
+
+use super::error::{CliError, Place, code};
+use super::machine;
+use crate::api::Api;
+use crate::engine::{Engine, EngineConfig, EngineError, Handle};
+use crate::modules::Modules;
+use crate::sandbox::{Sandbox, SandboxConfig};
+use crate::store::{Sqlite, Store, StoreError};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Pods alive at once in all, at the most: the address space that their memories reserve is 4 GiB each.
+const SLOTS: usize = 4096;
+
+/// Memory of a pod that sets no limit, bytes.
+const MEMORY_BYTES_DEFAULT: u64 = 256 << 20;
+
+/// Bytes of all logs together.
+const LOG_BYTES_MAX: u64 = 1 << 30;
+
+/// A running engine with its doors.
+#[derive(Debug)]
+pub(super) struct Local {
+    pub(super) engine: Engine,
+    pub(super) api: Api,
+    pub(super) modules: Arc<Modules>,
+    pub(super) sandbox: Arc<Sandbox>,
+}
+
+impl Local {
+    /// Boots. With `data_dir` everything is kept there; without, it is gone at the end.
+    pub(super) fn open(data_dir: Option<&Path>) -> Result<Self, CliError> {
+        if let Some(dir) = data_dir {
+            DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| unusable(dir, &error))?;
+        }
+        let within = |name: &str| data_dir.map(|dir| dir.join(name));
+        let modules = Modules::open(within("modules").as_deref())
+            .map_err(|error| CliError::new(code::ENGINE, format!("the modules cannot be opened: {error}")))?;
+        let modules = Arc::new(modules);
+        let config = SandboxConfig {
+            cache_dir: within("cache").or_else(user_cache),
+            memory_bytes_default: MEMORY_BYTES_DEFAULT,
+            slots: SLOTS,
+        };
+        let sandbox = Sandbox::new(config, Arc::clone(&modules))
+            .map_err(|error| CliError::new(code::ENGINE, format!("the sandbox cannot be set up: {error}")))?;
+        let sandbox = Arc::new(sandbox);
+        let store: Box<dyn Store> = match data_dir {
+            Some(dir) => Box::new(Sqlite::open(&dir.join("store.db")).map_err(|error| store_error(dir, &error))?),
+            None => Box::new(Sqlite::in_memory().map_err(|error| store_error(Path::new("memory"), &error))?),
+        };
+        let config = EngineConfig { workers: machine::cores(), log_dir: within("logs"), log_bytes_max: LOG_BYTES_MAX };
+        let engine = Engine::start(&config, store, Arc::clone(&sandbox)).map_err(|error| match (error, data_dir) {
+            (EngineError::Store(error), Some(dir)) => store_error(dir, &error),
+            (error, _) => CliError::new(code::ENGINE, format!("the engine cannot start: {error}")),
+        })?;
+        let api = Api::new(engine.handle().clone());
+        Ok(Self { engine, api, modules, sandbox })
+    }
+
+    pub(super) fn handle(&self) -> &Handle {
+        self.engine.handle()
+    }
+}
+
+/// Where compiled modules are kept when there is no data directory.
+fn user_cache() -> Option<PathBuf> {
+    let given = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = given("XDG_CACHE_HOME").or_else(|| given("HOME").map(|home| home.join(".cache")))?;
+    Some(base.join("coracle"))
+}
+
+fn unusable(dir: &Path, error: &std::io::Error) -> CliError {
+    CliError::new(code::ENGINE, format!("the data directory cannot be made: {error}"))
+        .at(Place::file(&dir.display().to_string()))
+        .help("name one that you may write to: --data-dir ./state")
+}
+
+fn store_error(dir: &Path, error: &StoreError) -> CliError {
+    let what = CliError::new(code::ENGINE, error.to_string()).at(Place::file(&dir.display().to_string()));
+    match error {
+        StoreError::Locked => what.help("wait for the other run, or name another --data-dir"),
+        StoreError::Format { .. } => what.help("use the coracle that wrote it, or name another --data-dir"),
+        StoreError::Corrupt(_) | StoreError::Codec(_) => {
+            what.help("restore it from a copy, or name another --data-dir; nothing was changed")
+        }
+        StoreError::Full => what.help("make room and run the same command again: it goes on where it was"),
+        StoreError::Sqlite(_) => what,
+    }
+}

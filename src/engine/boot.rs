@@ -1,0 +1,37 @@
+//! From what the store held to a state that goes on.
+
+use super::{EngineError, now};
+use crate::control::{Capacity, Config, Effects, Restored, RestoredJob, State};
+use crate::exec::Logs;
+use crate::model::{JobSpec, PodRecord, Recovered};
+use crate::view::{JobSnapshot, View};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Rebuilds the control state, and the facts that say what became of the pods that ran.
+pub(super) fn restore(
+    recovered: &Recovered,
+    view: &View,
+    logs: &Logs,
+    capacity: Capacity,
+) -> Result<(State, Effects), EngineError> {
+    let config = Config { uid_key: recovered.uid_key, first_rv: recovered.first_rv, capacity };
+    let (_, namespaces) = view.namespaces();
+    let namespaces = namespaces.iter().map(|namespace| Arc::clone(&namespace.doc.name)).collect();
+    let mut restored = Restored { namespaces, ..Restored::default() };
+    let mut lost = BTreeSet::new();
+    for JobSnapshot { record, doc, pods } in view.jobs_snapshot() {
+        let spec = JobSpec::from_doc(&doc.json).map_err(|source| EngineError::Spec {
+            namespace: Arc::clone(&record.namespace),
+            name: Arc::clone(&record.name),
+            source,
+        })?;
+        let running = pods.iter().filter(|pod| pod.has(PodRecord::STARTED));
+        lost.extend(running.map(|pod| (pod.job, pod.ordinal)));
+        restored.jobs.push(RestoredJob { record, spec, doc_rv: doc.rv, pods });
+    }
+    restored.logs = logs.recover(&lost);
+    let mut fx = Effects::default();
+    let state = State::restore(config, restored, now(), &mut fx);
+    Ok((state, fx))
+}

@@ -1,0 +1,202 @@
+//! What clients of the engine hold.
+
+use super::inbox::{Inbox, NotTaken};
+use crate::base::{Rng, Uid};
+use crate::control::{Input, NewJob, NewNamespace, NewSpec, Reply, Ticket, WriteError, Written};
+use crate::exec::Logs;
+use crate::model::Report;
+use crate::view::View;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use tokio::sync::oneshot;
+
+/// Namespaces that exist from the first boot (kubernetes: `SystemNamespaces` and `default`).
+const PREDEFINED_NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+
+/// Access to a running engine; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    inbox: Inbox,
+    view: Arc<View>,
+    logs: Arc<Logs>,
+    tickets: AtomicU64,
+    waiting: Mutex<HashMap<Ticket, oneshot::Sender<Result<Reply, RequestError>>>>,
+    failure: OnceLock<String>,
+}
+
+/// Whether the engine works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It does.
+    Ok,
+    /// The store failed: nothing is acknowledged or started any more, reads go on.
+    Failed(String),
+}
+
+/// Why a request got no answer from the control thread.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// Too many requests wait.
+    #[error("too many requests are waiting; try again in a second")]
+    Busy,
+    /// The engine is stopping, or its store failed.
+    #[error("the engine has stopped: {0}")]
+    Stopped(String),
+    /// The answer is no.
+    #[error(transparent)]
+    Refused(#[from] WriteError),
+}
+
+impl Handle {
+    pub(super) fn new(view: Arc<View>, logs: Arc<Logs>) -> Self {
+        Self(Arc::new(Shared {
+            inbox: Inbox::default(),
+            view,
+            logs,
+            tickets: AtomicU64::new(1),
+            waiting: Mutex::default(),
+            failure: OnceLock::new(),
+        }))
+    }
+
+    /// The durable mirror.
+    #[must_use]
+    pub fn view(&self) -> &Arc<View> {
+        &self.0.view
+    }
+
+    /// The pods' output.
+    #[must_use]
+    pub fn logs(&self) -> &Arc<Logs> {
+        &self.0.logs
+    }
+
+    /// Whether the engine works.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.0.failure.get().map_or(Health::Ok, |why| Health::Failed(why.clone()))
+    }
+
+    /// Creates an admitted Job; resolves once it is durable.
+    ///
+    /// # Errors
+    /// [`RequestError`]; the Job does not exist then, unless the engine stopped while it was waiting.
+    pub async fn create_job(&self, job: NewJob) -> Result<Written, RequestError> {
+        self.ask(|ticket| Input::CreateJob(ticket, Box::new(job))).await
+    }
+
+    /// Replaces a Job's document; resolves once it is durable.
+    ///
+    /// # Errors
+    /// [`RequestError`]; the Job is as it was then, unless the engine stopped while it was waiting.
+    pub async fn update_job(&self, change: NewSpec) -> Result<Written, RequestError> {
+        self.ask(|ticket| Input::UpdateJob(ticket, Box::new(change))).await
+    }
+
+    /// Creates a namespace; resolves once it is durable.
+    ///
+    /// # Errors
+    /// [`RequestError`]; the namespace does not exist then, unless the engine stopped while it was waiting.
+    pub async fn create_namespace(&self, namespace: NewNamespace) -> Result<Written, RequestError> {
+        self.ask(|ticket| Input::CreateNamespace(ticket, namespace)).await
+    }
+
+    async fn ask(&self, input: impl FnOnce(Ticket) -> Input) -> Result<Written, RequestError> {
+        let answer = self.send(input)?;
+        let reply = answer.await.unwrap_or_else(|_| Err(self.stopped()))?;
+        Ok(reply?)
+    }
+
+    fn send(
+        &self,
+        input: impl FnOnce(Ticket) -> Input,
+    ) -> Result<oneshot::Receiver<Result<Reply, RequestError>>, RequestError> {
+        let ticket = self.0.tickets.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = oneshot::channel();
+        self.lock_waiting().insert(ticket, sender);
+        self.0.inbox.write(input(ticket)).map_err(|not_taken| {
+            self.lock_waiting().remove(&ticket);
+            match not_taken {
+                NotTaken::Full => RequestError::Busy,
+                NotTaken::Closed => self.stopped(),
+            }
+        })?;
+        Ok(receiver)
+    }
+
+    fn stopped(&self) -> RequestError {
+        RequestError::Stopped(self.0.failure.get().cloned().unwrap_or_else(|| "it was told to".to_owned()))
+    }
+
+    fn lock_waiting(&self) -> std::sync::MutexGuard<'_, HashMap<Ticket, oneshot::Sender<Result<Reply, RequestError>>>> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn inbox(&self) -> &Inbox {
+        &self.0.inbox
+    }
+
+    pub(super) fn report_fn(&self) -> Arc<dyn Fn(Report) + Send + Sync> {
+        let handle = self.clone();
+        Arc::new(move |report| handle.0.inbox.report(report))
+    }
+
+    /// Gives replies whose batch is durable.
+    pub(super) fn answer(&self, replies: Vec<(Ticket, Reply)>) {
+        let mut waiting = self.lock_waiting();
+        for (ticket, reply) in replies {
+            // A client that went away has dropped its end.
+            if let Some(sender) = waiting.remove(&ticket) {
+                _ = sender.send(Ok(reply));
+            }
+        }
+    }
+
+    /// The store failed: everybody who waits is told.
+    pub(super) fn fail(&self, why: &str) {
+        tracing::error!(error = why, "the store failed: nothing is acknowledged or started any more");
+        _ = self.0.failure.set(why.to_owned());
+        self.close();
+    }
+
+    pub(super) fn close(&self) {
+        self.0.inbox.close();
+        self.lock_waiting().clear();
+    }
+
+    /// Creates the namespaces that always exist, where they do not; returns once they are durable.
+    pub(super) fn create_predefined_namespaces(&self, rng: &mut Rng) {
+        let answers: Vec<_> = PREDEFINED_NAMESPACES
+            .iter()
+            .filter(|name| self.0.view.namespace(name).is_none())
+            .filter_map(|name| {
+                let namespace = predefined(name, Uid::v4(rng.next_u128()));
+                self.send(|ticket| Input::CreateNamespace(ticket, namespace)).ok()
+            })
+            .collect();
+        for answer in answers {
+            _ = answer.blocking_recv();
+        }
+    }
+}
+
+fn predefined(name: &str, uid: Uid) -> NewNamespace {
+    let created = super::now();
+    let doc = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": name,
+            "uid": uid.to_string(),
+            "creationTimestamp": created.to_string(),
+            "labels": { "kubernetes.io/metadata.name": name },
+        },
+        "spec": { "finalizers": ["kubernetes"] },
+        "status": { "phase": "Active" },
+    });
+    NewNamespace { name: name.into(), doc: doc.to_string().into() }
+}

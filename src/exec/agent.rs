@@ -1,0 +1,331 @@
+//! What a pod's guest is given: its arguments and its environment.
+//!
+//! Pure: no IO, no clock, the same plan always gives the same setup. Start with [`prepare`]. Invariant: a guest sees the
+//! variables of its template and of Kubernetes' rules, nothing of the machine it runs on.
+
+use super::expand::expand;
+use super::runtime::PodSetup;
+use crate::base::{NO_INDEX, join_prefix};
+use crate::model::{EnvValue, FieldPath, Launch};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+/// Label and annotation of an Indexed Job's pods (kubernetes: `batch.JobCompletionIndexAnnotation`).
+const INDEX_KEY: &str = "batch.kubernetes.io/job-completion-index";
+
+/// kubernetes: `completionIndexEnvName`.
+const INDEX_VARIABLE: &str = "JOB_COMPLETION_INDEX";
+
+/// Set by every container runtime to the name that the container has as a host.
+const HOSTNAME_VARIABLE: &str = "HOSTNAME";
+
+/// What arguments and environment may have together, bytes: what Linux gives a process (`ARG_MAX` with 8 MiB of stack).
+pub const SETUP_BYTES_MAX: usize = 2 << 20;
+
+/// A pod's arguments and environment are longer than [`SETUP_BYTES_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "argument list too long: command, args and env have more than {SETUP_BYTES_MAX} bytes after $(NAME) references are \
+     expanded; shorten them or the values they refer to"
+)]
+pub struct SetupTooLong;
+
+/// Arguments, environment and limits of a pod.
+///
+/// `$(NAME)` in `command`, `args` and plain values is expanded as the kubelet does; a value sees only the variables
+/// before it (kubernetes: `makeEnvironmentVariables`, `ExpandContainerCommandAndArgs`).
+///
+/// # Errors
+/// [`SetupTooLong`]; a later try ends the same way.
+pub fn prepare(launch: &Launch) -> Result<PodSetup, SetupTooLong> {
+    let template = &launch.plan.template;
+    let pod = Pod { launch, index: (launch.index != NO_INDEX).then_some(launch.index) };
+    let mut env = pod.environment()?;
+    let mut args = Vec::with_capacity(template.command.len().max(1) + template.args.len());
+    if template.command.is_empty() {
+        args.push(template.image.clone());
+    }
+    for text in template.command.iter().chain(&template.args) {
+        let arg = env.expand(text)?;
+        env.spend(arg.len())?;
+        args.push(arg);
+    }
+    // The container runtime adds it, not the kubelet: it is no variable that a reference can name.
+    if env.get(HOSTNAME_VARIABLE).is_none() {
+        env.set(HOSTNAME_VARIABLE, pod.hostname())?;
+    }
+    Ok(PodSetup { args, env: env.entries, memory_bytes_max: template.memory_bytes_max, fuel: template.fuel })
+}
+
+/// One pod's identity.
+struct Pod<'a> {
+    launch: &'a Launch,
+    index: Option<u32>,
+}
+
+impl<'a> Pod<'a> {
+    /// The template's variables in order, then the completion index unless the template has a variable of that name
+    /// (kubernetes: `addCompletionIndexEnvVariable` appends it).
+    fn environment(&self) -> Result<Env<'a>, SetupTooLong> {
+        let variables = &self.launch.plan.template.env;
+        let entries = Vec::with_capacity(variables.len() + 2);
+        let mut env = Env { entries, places: BTreeMap::new(), bytes_left: SETUP_BYTES_MAX };
+        for variable in variables {
+            let value = match &variable.value {
+                EnvValue::Text(text) => env.expand(text)?,
+                EnvValue::Field(path) => self.field(path),
+            };
+            env.set(&variable.name, value)?;
+        }
+        if let Some(index) = self.index.filter(|_| env.get(INDEX_VARIABLE).is_none()) {
+            env.set(INDEX_VARIABLE, index.to_string())?;
+        }
+        Ok(env)
+    }
+
+    /// The value of a `fieldRef`; a label or annotation that the pod does not have is empty (kubernetes:
+    /// `fieldpath.ExtractFieldPathAsString`).
+    fn field(&self, path: &FieldPath) -> String {
+        let Launch { job, ordinal, plan, .. } = self.launch;
+        match path {
+            FieldPath::Name => self.name(),
+            FieldPath::Namespace => plan.namespace.to_string(),
+            FieldPath::Uid => plan.uid_key.pod_uid(*job, *ordinal).to_string(),
+            FieldPath::Label(key) => self.metadata(key, &plan.template.labels),
+            FieldPath::Annotation(key) => self.metadata(key, &plan.template.annotations),
+        }
+    }
+
+    fn metadata(&self, key: &str, of_template: &BTreeMap<String, String>) -> String {
+        match self.index {
+            Some(index) if key == INDEX_KEY => index.to_string(),
+            _ => of_template.get(key).cloned().unwrap_or_default(),
+        }
+    }
+
+    fn name(&self) -> String {
+        let mut name = join_prefix(&self.launch.plan.job_name, self.index);
+        name.extend(self.launch.plan.names.suffix(self.launch.ordinal).map(char::from));
+        name
+    }
+
+    /// kubernetes: an Indexed Job's pods have `spec.hostname` `<job>-<index>`, other pods their name.
+    fn hostname(&self) -> String {
+        self.index.map_or_else(|| self.name(), |index| format!("{}-{index}", self.launch.plan.job_name))
+    }
+}
+
+/// An environment in the making: the first definition of a name decides its place, the last one its value.
+struct Env<'a> {
+    entries: Vec<(String, String)>,
+    places: BTreeMap<&'a str, usize>,
+    bytes_left: usize,
+}
+
+impl<'a> Env<'a> {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.places.get(name).map(|&place| self.entries[place].1.as_str())
+    }
+
+    fn set(&mut self, name: &'a str, value: String) -> Result<(), SetupTooLong> {
+        self.spend(name.len() + value.len())?;
+        match self.places.entry(name) {
+            Entry::Occupied(place) => self.entries[*place.get()].1 = value,
+            Entry::Vacant(place) => {
+                place.insert(self.entries.len());
+                self.entries.push((name.to_owned(), value));
+            }
+        }
+        Ok(())
+    }
+
+    fn spend(&mut self, bytes: usize) -> Result<(), SetupTooLong> {
+        self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or(SetupTooLong)?;
+        Ok(())
+    }
+
+    fn expand(&self, text: &str) -> Result<String, SetupTooLong> {
+        expand(text, self.bytes_left, |name| self.get(name)).ok_or(SetupTooLong)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{JobId, PodNames, Uid, UidKey};
+    use crate::model::{EnvVar, PodTemplate, RunPlan};
+    use std::sync::Arc;
+
+    const JOB_UID: Uid = Uid(0x1234);
+
+    fn launch(template: PodTemplate, index: u32) -> Launch {
+        let plan = RunPlan {
+            job_name: "pi".into(),
+            namespace: "default".into(),
+            job_uid: JOB_UID,
+            names: PodNames::new(JOB_UID),
+            uid_key: UidKey(9),
+            template,
+        };
+        Launch { job: JobId(7), ordinal: 3, index, slot: 0, plan: Arc::new(plan) }
+    }
+
+    fn suffix() -> String {
+        PodNames::new(JOB_UID).suffix(3).map(char::from).iter().collect()
+    }
+
+    fn text(name: &str, value: &str) -> EnvVar {
+        EnvVar { name: name.to_owned(), value: EnvValue::Text(value.to_owned()) }
+    }
+
+    fn field(name: &str, path: &str) -> EnvVar {
+        let path = FieldPath::parse(path).expect("a field path that is offered");
+        EnvVar { name: name.to_owned(), value: EnvValue::Field(path) }
+    }
+
+    fn pairs(map: &[(&str, &str)]) -> BTreeMap<String, String> {
+        map.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
+
+    #[test]
+    fn the_environment_follows_kubernetes_rules() {
+        let name = format!("pi-{}", suffix());
+        let cases: [(&str, Vec<EnvVar>, Vec<(&str, &str)>); 10] = [
+            ("nothing but the host name", vec![], vec![("HOSTNAME", &name)]),
+            (
+                "a value sees the variables before it",
+                vec![text("A", "1"), text("B", "$(A)2"), text("C", "$(B)3")],
+                vec![("A", "1"), ("B", "12"), ("C", "123"), ("HOSTNAME", &name)],
+            ),
+            (
+                "a value does not see itself or the variables after it",
+                vec![text("A", "$(A)$(B)"), text("B", "2")],
+                vec![("A", "$(A)$(B)"), ("B", "2"), ("HOSTNAME", &name)],
+            ),
+            (
+                "of two definitions the last has the value, the first the place",
+                vec![text("A", "1"), text("B", "b"), text("A", "2")],
+                vec![("A", "2"), ("B", "b"), ("HOSTNAME", &name)],
+            ),
+            (
+                "a redefinition can build on the earlier value",
+                vec![text("P", "/bin"), text("P", "$(P):/usr/bin")],
+                vec![("P", "/bin:/usr/bin"), ("HOSTNAME", &name)],
+            ),
+            (
+                "fields",
+                vec![field("N", "metadata.name"), field("S", "metadata.namespace"), text("M", "$(S)/$(N)")],
+                vec![("N", &name), ("S", "default"), ("M", "default/NAME"), ("HOSTNAME", &name)],
+            ),
+            (
+                "a field's value is not expanded",
+                vec![text("A", "1"), field("L", "metadata.labels['odd']"), field("T", "metadata.annotations['odd']")],
+                vec![("A", "1"), ("L", "$(A)"), ("T", "$$(A)"), ("HOSTNAME", &name)],
+            ),
+            (
+                "a label that is not there is empty",
+                vec![field("L", "metadata.labels['x']")],
+                vec![("L", ""), ("HOSTNAME", &name)],
+            ),
+            (
+                "the index label exists on Indexed pods only",
+                vec![field("L", "metadata.labels['batch.kubernetes.io/job-completion-index']")],
+                vec![("L", ""), ("HOSTNAME", &name)],
+            ),
+            ("the template's own host name stays", vec![text("HOSTNAME", "me")], vec![("HOSTNAME", "me")]),
+        ];
+        for (case, env, expected) in cases {
+            let template = PodTemplate {
+                env,
+                labels: pairs(&[("odd", "$(A)")]),
+                annotations: pairs(&[("odd", "$$(A)")]),
+                ..PodTemplate::default()
+            };
+            let got = prepare(&launch(template, NO_INDEX)).expect(case).env;
+            let expected: Vec<_> =
+                expected.iter().map(|(key, value)| ((*key).to_owned(), value.replace("NAME", &name))).collect();
+            assert_eq!(got, expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn an_indexed_pod_knows_its_index() {
+        let template = PodTemplate {
+            env: vec![
+                text("EARLY", "$(JOB_COMPLETION_INDEX)"),
+                field("LABEL", "metadata.labels['batch.kubernetes.io/job-completion-index']"),
+                field("NOTE", "metadata.annotations['batch.kubernetes.io/job-completion-index']"),
+                field("NAME", "metadata.name"),
+            ],
+            args: vec!["--part=$(JOB_COMPLETION_INDEX)".to_owned()],
+            labels: pairs(&[(INDEX_KEY, "99")]),
+            ..PodTemplate::default()
+        };
+        let setup = prepare(&launch(template, 12)).expect("short");
+        let name = format!("pi-12-{}", suffix());
+        let expected = pairs(&[
+            ("EARLY", "$(JOB_COMPLETION_INDEX)"),
+            ("HOSTNAME", "pi-12"),
+            ("JOB_COMPLETION_INDEX", "12"),
+            ("LABEL", "12"),
+            ("NAME", &name),
+            ("NOTE", "12"),
+        ]);
+        assert_eq!(setup.env.into_iter().collect::<BTreeMap<_, _>>(), expected);
+        assert_eq!(setup.args[1], "--part=12");
+    }
+
+    #[test]
+    fn a_template_that_defines_the_index_variable_keeps_its_own() {
+        let template = PodTemplate { env: vec![text("JOB_COMPLETION_INDEX", "mine")], ..PodTemplate::default() };
+        let setup = prepare(&launch(template, 5)).expect("short");
+        assert_eq!(setup.env[0], ("JOB_COMPLETION_INDEX".to_owned(), "mine".to_owned()));
+        assert_eq!(setup.env.len(), 2);
+    }
+
+    #[test]
+    fn the_uid_is_the_pods_own() {
+        let template = PodTemplate { env: vec![field("UID", "metadata.uid")], ..PodTemplate::default() };
+        let setup = prepare(&launch(template, NO_INDEX)).expect("short");
+        assert_eq!(setup.env[0].1, UidKey(9).pod_uid(JobId(7), 3).to_string());
+    }
+
+    #[test]
+    fn arguments_follow_kubernetes_rules() {
+        let cases: [(&str, &[&str], &[&str], &[&str]); 5] = [
+            ("neither: the image stands for the program", &[], &[], &["sum:v1"]),
+            ("args only", &[], &["$(A)", "$$(A)"], &["sum:v1", "1", "$(A)"]),
+            ("command only", &["run", "$(A)"], &[], &["run", "1"]),
+            ("both", &["run"], &["$(A)", "$(B)"], &["run", "1", "$(B)"]),
+            ("the host name is no variable of the kubelet", &[], &["$(HOSTNAME)"], &["sum:v1", "$(HOSTNAME)"]),
+        ];
+        let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        for (case, command, args, expected) in cases {
+            let template = PodTemplate {
+                image: "sum:v1".to_owned(),
+                command: owned(command),
+                args: owned(args),
+                env: vec![text("A", "1")],
+                ..PodTemplate::default()
+            };
+            assert_eq!(prepare(&launch(template, NO_INDEX)).expect(case).args, owned(expected), "{case}");
+        }
+    }
+
+    #[test]
+    fn values_that_double_with_every_level_end_at_the_limit() {
+        let mut env = vec![text("V0", "0123456789abcdef")];
+        env.extend((1..64).map(|level| text(&format!("V{level}"), &format!("$(V{0})$(V{0})", level - 1))));
+        let template = PodTemplate { env, ..PodTemplate::default() };
+        assert_eq!(prepare(&launch(template, NO_INDEX)), Err(SetupTooLong));
+    }
+
+    #[test]
+    fn arguments_and_environment_fit_up_to_the_limit() {
+        let host = "HOSTNAME".len() + "pi-".len() + suffix().len();
+        for (bytes, fits) in [(SETUP_BYTES_MAX - host, true), (SETUP_BYTES_MAX - host + 1, false)] {
+            let template = PodTemplate { command: vec!["x".repeat(bytes)], ..PodTemplate::default() };
+            assert_eq!(prepare(&launch(template, NO_INDEX)).is_ok(), fits, "{bytes}");
+        }
+    }
+}

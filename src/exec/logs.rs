@@ -1,0 +1,251 @@
+//! All logs of this machine: which segments there are, how much they may take, and where a live pod's log ends.
+//!
+//! Workers append through [`SegmentWriter`]s, any thread reads. Knows nothing of pods' lives. Start with [`Logs::open`].
+//! Invariant: a segment's number is never given twice, over all boots of a data directory.
+
+use super::Stream;
+use super::reader::{self, Reader};
+use super::segments::{SEGMENT_BYTES, SEGMENT_HEADER, Segment, SegmentWriter, read_segment_header, segment_header};
+use crate::base::{JobId, Time};
+use crate::model::LogExtent;
+use dashmap::DashMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What all logs together may take when nothing else is said, bytes.
+pub const LOG_BYTES_MAX_DEFAULT: u64 = 1 << 30;
+
+/// Closed segments that are kept at the most, whatever their size: each holds a file descriptor.
+pub const SEGMENTS_MAX: usize = 256;
+
+/// No segment is smaller than this for the sake of `max_bytes`.
+const SEGMENT_BYTES_MIN: u32 = 64 << 10;
+
+/// Why a log cannot be kept or read.
+#[derive(Debug, thiserror::Error)]
+pub enum LogsError {
+    /// The folder of the logs or a segment cannot be opened or made.
+    #[error("cannot open the logs at {}: {source}; check that the folder exists and can be written", path.display())]
+    Open {
+        /// What was opened.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// Output could not be written; it is lost.
+    #[error("cannot write a log segment: {source}; check the free space of the data directory")]
+    Write {
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// The log was there, but its segments were removed to keep the limit, or did not survive the machine.
+    #[error("the log is gone: its segment {segment} was removed to keep --log-max-bytes, or is broken")]
+    Gone {
+        /// The segment that is missing.
+        segment: u32,
+    },
+}
+
+/// A piece of a pod's output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEntry {
+    /// When it was taken from the guest.
+    pub at: Time,
+    /// Where the guest wrote it.
+    pub stream: Stream,
+    /// What it wrote; not cut at ends of lines.
+    pub bytes: Vec<u8>,
+}
+
+/// The logs of this machine.
+#[derive(Debug)]
+pub struct Logs {
+    /// `None`: segments are files without a name.
+    dir: Option<PathBuf>,
+    boot: u32,
+    max_bytes: u64,
+    writers: AtomicU32,
+    next_segment: AtomicU32,
+    segments: DashMap<u32, Arc<Segment>>,
+    /// Numbers of the segments that nobody appends to, which can be removed.
+    closed: Mutex<BTreeSet<u32>>,
+    bytes: AtomicU64,
+    live: DashMap<(JobId, u32), LogExtent>,
+}
+
+impl Logs {
+    /// Opens the logs in `dir`, which is made if needed, for the boot with this number; without a folder they are kept in
+    /// unnamed temporary files and end with the process. All segments together stay within `max_bytes` and one open
+    /// segment a worker; the oldest are removed.
+    ///
+    /// # Errors
+    /// [`LogsError::Open`].
+    pub fn open(dir: Option<&Path>, boot: u32, max_bytes: u64) -> Result<Self, LogsError> {
+        let logs = Self {
+            dir: dir.map(Path::to_owned),
+            boot,
+            max_bytes,
+            writers: AtomicU32::new(0),
+            next_segment: AtomicU32::new(0),
+            segments: DashMap::new(),
+            closed: Mutex::default(),
+            bytes: AtomicU64::new(0),
+            live: DashMap::new(),
+        };
+        if let Some(dir) = dir {
+            logs.open_dir(dir).map_err(|source| LogsError::Open { path: dir.to_owned(), source })?;
+        }
+        Ok(logs)
+    }
+
+    /// Finds the segments of earlier boots. Files that are no segments of this format stay, but their numbers are taken.
+    fn open_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)?;
+        let mut found = BTreeMap::new();
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            let stem = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".log"));
+            if let Some(number) = stem.and_then(|stem| stem.parse::<u32>().ok()) {
+                found.insert(number, path);
+            }
+        }
+        for (number, path) in found {
+            self.next_segment.store(number.saturating_add(1), Ordering::Relaxed);
+            let file = File::open(&path)?;
+            let bytes = file.metadata()?.len();
+            let mut header = [0; SEGMENT_HEADER as usize];
+            let boot = file.read_exact_at(&mut header, 0).ok().and_then(|()| read_segment_header(&header));
+            if let Some(boot) = boot {
+                self.add(Segment { number, boot, file, path: Some(path), bytes: bytes.into() });
+                self.closed(number);
+            }
+        }
+        Ok(())
+    }
+
+    /// A pod's log: everything up to `extent`, oldest first, at the most the last 10 MiB. An empty log is no entries.
+    ///
+    /// # Errors
+    /// [`LogsError::Gone`] when nothing of it is left. When only its beginning is gone, the rest is given.
+    pub fn read(&self, extent: LogExtent) -> Result<Vec<LogEntry>, LogsError> {
+        self.read_after(extent, LogExtent::default())
+    }
+
+    /// What the chain that ends at `extent` holds after `seen`, an earlier end of the same chain; for followers.
+    ///
+    /// # Errors
+    /// [`LogsError::Gone`] when nothing of it is left.
+    pub fn read_after(&self, extent: LogExtent, seen: LogExtent) -> Result<Vec<LogEntry>, LogsError> {
+        Reader::new(|number| self.segment(number)).read_after(extent, seen)
+    }
+
+    /// Where the logs of the `wanted` pods ended when the boot before this one did: for pods that were alive when it
+    /// crashed. Reads that boot's segments once; pods that wrote nothing are not in the answer.
+    #[must_use]
+    pub fn recover(&self, wanted: &BTreeSet<(JobId, u32)>) -> BTreeMap<(JobId, u32), LogExtent> {
+        let mut found = BTreeMap::new();
+        let mut segments: Vec<_> = self.segments.iter().map(|entry| entry.value().clone()).collect();
+        segments.retain(|segment| segment.boot < self.boot);
+        segments.sort_unstable_by_key(|segment| segment.number);
+        let last_boot = segments.iter().map(|segment| segment.boot).max();
+        // Later records of a pod lie in later segments, or further on in the same.
+        for segment in segments.into_iter().filter(|segment| Some(segment.boot) == last_boot && !wanted.is_empty()) {
+            reader::scan(&segment, |header, offset| {
+                let pod = (header.job, header.ordinal);
+                if wanted.contains(&pod) {
+                    found.insert(pod, LogExtent { segment: segment.number, offset, bytes: header.chain.bytes });
+                }
+            });
+        }
+        found
+    }
+
+    /// Where the log of a pod that is alive ends so far; `None` when it is not alive or has written nothing yet.
+    #[must_use]
+    pub fn live(&self, job: JobId, ordinal: u32) -> Option<LogExtent> {
+        self.live.get(&(job, ordinal)).map(|extent| *extent)
+    }
+
+    pub(super) fn set_live(&self, job: JobId, ordinal: u32, extent: LogExtent) {
+        self.live.insert((job, ordinal), extent);
+    }
+
+    pub(super) fn end_live(&self, job: JobId, ordinal: u32) {
+        self.live.remove(&(job, ordinal));
+    }
+
+    /// A writer for one worker.
+    pub(super) fn writer(self: &Arc<Self>) -> SegmentWriter {
+        self.writers.fetch_add(1, Ordering::Relaxed);
+        SegmentWriter::new(self.clone())
+    }
+
+    /// The size at which a segment is closed. All open ones together take at the most a quarter of what is allowed.
+    pub(super) fn segment_bytes(&self) -> u32 {
+        let share = self.max_bytes / (4 * u64::from(self.writers.load(Ordering::Relaxed).max(1)));
+        u32::try_from(share).unwrap_or(u32::MAX).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES)
+    }
+
+    pub(super) fn create_segment(&self) -> Result<Arc<Segment>, LogsError> {
+        let number = self.next_segment.fetch_add(1, Ordering::Relaxed);
+        let path = self.dir.as_ref().map(|dir| dir.join(format!("{number:010}.log")));
+        let file = match &path {
+            // Output may hold secrets.
+            Some(path) => OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path),
+            None => tempfile::tempfile(),
+        };
+        let opened = file.and_then(|file| file.write_all_at(&segment_header(self.boot), 0).map(|()| file));
+        let file = opened.map_err(|source| LogsError::Open { path: path.clone().unwrap_or_default(), source })?;
+        Ok(self.add(Segment { number, boot: self.boot, file, path, bytes: u64::from(SEGMENT_HEADER).into() }))
+    }
+
+    fn add(&self, segment: Segment) -> Arc<Segment> {
+        self.bytes.fetch_add(segment.bytes.load(Ordering::Relaxed), Ordering::Relaxed);
+        let segment = Arc::new(segment);
+        self.segments.insert(segment.number, segment.clone());
+        segment
+    }
+
+    fn segment(&self, number: u32) -> Option<Arc<Segment>> {
+        self.segments.get(&number).map(|segment| segment.clone())
+    }
+
+    /// A writer added `bytes` to its segment.
+    pub(super) fn grew(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before + bytes > self.max_bytes {
+            self.prune();
+        }
+    }
+
+    /// Nobody appends to this segment any more.
+    pub(super) fn closed(&self, number: u32) {
+        self.closed_segments().insert(number);
+        self.prune();
+    }
+
+    fn closed_segments(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes the oldest closed segments until the limits hold.
+    fn prune(&self) {
+        let mut closed = self.closed_segments();
+        while closed.len() > SEGMENTS_MAX || self.bytes.load(Ordering::Relaxed) > self.max_bytes {
+            let Some(oldest) = closed.pop_first() else { return };
+            let Some((_, segment)) = self.segments.remove(&oldest) else { continue };
+            self.bytes.fetch_sub(segment.bytes.load(Ordering::Relaxed), Ordering::Relaxed);
+            if let Some(Err(error)) = segment.path.as_ref().map(fs::remove_file) {
+                tracing::warn!(segment = oldest, %error, "cannot remove an old log segment");
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Compiled code on disk: one file a module, one directory for each set of engine settings.
+//!
+//! Invariant: nothing is read from a place that another user could have written to, because what lies there is run.
+
+use crate::modules::Digest;
+use sha2::{Digest as _, Sha256};
+use std::fs::{self, DirBuilder, File, Metadata};
+use std::hash::{Hash, Hasher};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use wasmtime::{Engine, Module};
+
+/// The directory of one engine.
+#[derive(Debug)]
+pub(super) struct Cache {
+    dir: PathBuf,
+    /// Our user, who owns everything in it.
+    uid: u32,
+}
+
+impl Cache {
+    /// The cache of `engine` under `root`, made when it is missing; `None`, with a warning, when it cannot be made or
+    /// trusted. Everything works without one, only more slowly.
+    pub(super) fn open(root: &Path, engine: &Engine) -> Option<Self> {
+        let dir = root.join(fingerprint(engine));
+        match prepare(root, &dir) {
+            Ok(uid) => Some(Self { dir, uid }),
+            Err(error) => {
+                tracing::warn!(dir = %dir.display(), %error, "compiled code is not kept: this directory cannot be used");
+                None
+            }
+        }
+    }
+
+    /// The code that was kept for this module, if it is there and whole.
+    pub(super) fn get(&self, engine: &Engine, digest: &Digest) -> Option<Module> {
+        let path = self.path(digest);
+        let file = File::open(&path).ok()?;
+        if !file.metadata().is_ok_and(|metadata| metadata.is_file() && is_private(&metadata, self.uid)) {
+            tracing::warn!(path = %path.display(), "this file is not used: another user could have written it");
+            return None;
+        }
+        match super::mapped::load(engine, file) {
+            Ok(module) => Some(module),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "this compiled code is broken and is made again");
+                None
+            }
+        }
+    }
+
+    /// Keeps a module's code. What goes wrong costs another compilation later, nothing else.
+    pub(super) fn put(&self, digest: &Digest, module: &Module) {
+        let path = self.path(digest);
+        let write = || -> io::Result<()> {
+            let code = module.serialize().map_err(io::Error::other)?;
+            let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+            file.write_all(&code)?;
+            // Without it a crash could leave a file with the name and without the bytes.
+            file.as_file().sync_all()?;
+            file.persist(&path).map(drop).map_err(|error| error.error)
+        };
+        if let Err(error) = write() {
+            tracing::warn!(path = %path.display(), %error, "compiled code cannot be kept");
+        }
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        self.dir.join(format!("{}.cwasm", digest.hex()))
+    }
+}
+
+/// Makes both directories, checks them, and tells our user id.
+fn prepare(root: &Path, dir: &Path) -> io::Result<u32> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    // Who owns a file that we make is who we are; there is no safe call that says it.
+    let uid = tempfile::tempfile_in(dir)?.metadata()?.uid();
+    for path in [root, dir] {
+        let metadata = fs::symlink_metadata(path)?;
+        if !(metadata.is_dir() && is_private(&metadata, uid)) {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!("{} must be a directory of ours that nobody else can write to (chmod 700)", path.display()),
+            ));
+        }
+    }
+    Ok(uid)
+}
+
+fn is_private(metadata: &Metadata, uid: u32) -> bool {
+    metadata.uid() == uid && metadata.mode() & 0o022 == 0
+}
+
+/// Everything of the engine that decides whether compiled code fits it, as 64 hexadecimal digits.
+fn fingerprint(engine: &Engine) -> String {
+    let mut hasher = Sha256Hasher(Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    Digest(hasher.0.finalize().into()).hex()
+}
+
+/// SHA-256 behind the standard `Hasher`: its whole result names the directory.
+struct Sha256Hasher(Sha256);
+
+impl Hasher for Sha256Hasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(self.0.clone().finalize());
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::engine::{Fuel, engine};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    const WASM: &[u8] = b"\0asm\x01\0\0\0";
+
+    fn module(engine: &Engine) -> (Digest, Module) {
+        (Digest::of(WASM), Module::from_binary(engine, WASM).expect("an empty module"))
+    }
+
+    #[test]
+    fn code_is_kept_and_found_again() {
+        let (engine, _) = engine(1, Fuel::Free).expect("one slot");
+        let root = tempfile::tempdir().expect("a directory");
+        let cache = Cache::open(root.path(), &engine).expect("ours");
+        let (digest, module) = module(&engine);
+        assert!(cache.get(&engine, &digest).is_none());
+        cache.put(&digest, &module);
+        assert!(cache.get(&engine, &digest).is_some());
+        let mode = fs::metadata(&cache.dir).expect("there").mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_broken_file_is_not_used_and_is_replaced() {
+        let (engine, _) = engine(1, Fuel::Free).expect("one slot");
+        let root = tempfile::tempdir().expect("a directory");
+        let cache = Cache::open(root.path(), &engine).expect("ours");
+        let (digest, module) = module(&engine);
+        cache.put(&digest, &module);
+        let whole = fs::read(cache.path(&digest)).expect("ours");
+        for broken in [&whole[..whole.len() / 2], &b""[..], b"junk"] {
+            fs::remove_file(cache.path(&digest)).expect("ours");
+            fs::write(cache.path(&digest), broken).expect("ours");
+            fs::set_permissions(cache.path(&digest), fs::Permissions::from_mode(0o600)).expect("ours");
+            assert!(cache.get(&engine, &digest).is_none(), "{} bytes", broken.len());
+        }
+        cache.put(&digest, &module);
+        assert!(cache.get(&engine, &digest).is_some());
+    }
+
+    #[test]
+    fn what_others_could_write_is_not_used() {
+        let (engine, _) = engine(1, Fuel::Free).expect("one slot");
+        let root = tempfile::tempdir().expect("a directory");
+        let cache = Cache::open(root.path(), &engine).expect("ours");
+        let (digest, module) = module(&engine);
+        cache.put(&digest, &module);
+        fs::set_permissions(cache.path(&digest), fs::Permissions::from_mode(0o666)).expect("ours");
+        assert!(cache.get(&engine, &digest).is_none(), "a file");
+        fs::set_permissions(&cache.dir, fs::Permissions::from_mode(0o770)).expect("ours");
+        assert!(Cache::open(root.path(), &engine).is_none(), "the engine's directory");
+        fs::set_permissions(&cache.dir, fs::Permissions::from_mode(0o700)).expect("ours");
+        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o777)).expect("ours");
+        assert!(Cache::open(root.path(), &engine).is_none(), "the root");
+    }
+
+    #[test]
+    fn engines_with_other_settings_have_other_directories() {
+        let (free, _) = engine(1, Fuel::Free).expect("one slot");
+        let (counted, _) = engine(1, Fuel::Counted).expect("one slot");
+        let (more, _) = engine(2, Fuel::Free).expect("two slots");
+        assert_ne!(fingerprint(&free), fingerprint(&counted));
+        assert_eq!(fingerprint(&free), fingerprint(&more));
+    }
+}

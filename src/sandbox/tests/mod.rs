@@ -1,0 +1,125 @@
+//! The sandbox through its contract, [`Runtime`]: guests in, exit codes out.
+
+mod exits;
+mod explained;
+mod floors;
+mod isolation;
+mod memory;
+mod refused;
+mod stops;
+
+use super::{Sandbox, SandboxConfig};
+use crate::exec::{Busy, LoadError, Outcome, PodLog, PodSetup, Runtime, Stream};
+use crate::model::PodTemplate;
+use crate::modules::Modules;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// The memory limit of pods that give none.
+const MEMORY_DEFAULT: u64 = 64 << 20;
+
+/// A sandbox and the modules it runs.
+struct World {
+    sandbox: Sandbox,
+    modules: Arc<Modules>,
+}
+
+/// A pod that ended.
+struct End {
+    outcome: Outcome,
+    stdout: String,
+    stderr: String,
+}
+
+impl World {
+    fn new(slots: usize) -> Self {
+        let modules = Arc::new(Modules::open(None).expect("in memory"));
+        let config = SandboxConfig { cache_dir: None, memory_bytes_default: MEMORY_DEFAULT, slots };
+        let sandbox = Sandbox::new(config, Arc::clone(&modules)).expect("an engine");
+        Self { sandbox, modules }
+    }
+
+    /// One that most tests share.
+    fn shared() -> &'static Self {
+        static SHARED: OnceLock<World> = OnceLock::new();
+        SHARED.get_or_init(|| Self::new(64))
+    }
+
+    /// Adds a module in text form and returns the image name that it runs under.
+    fn image(&self, text: &str) -> String {
+        let digest = self.modules.add(&wat::parse_str(text).expect("good text")).expect("small");
+        format!("test@{digest}")
+    }
+
+    fn load(&self, image: &str, fuel: Option<u64>) -> Result<super::Code, LoadError> {
+        let template = PodTemplate { image: image.to_owned(), fuel, ..PodTemplate::default() };
+        self.sandbox.load(&template)
+    }
+
+    fn run(&self, image: &str, pod: PodSetup) -> End {
+        self.try_run(image, pod).expect("a free slot")
+    }
+
+    /// Runs a pod to its end, with ticks, on a current-thread runtime with timers.
+    fn try_run(&self, image: &str, pod: PodSetup) -> Result<End, Busy> {
+        let code = self.load(image, pod.fuel).unwrap_or_else(|error| panic!("{}", error.message));
+        let log = PodLog::default();
+        let outcome = self.ticking(|| in_runtime(self.sandbox.run(code, pod, log.clone())))?;
+        let text = |stream: Stream, runs: &[(Stream, Vec<u8>)]| {
+            let bytes = runs.iter().filter(|(of, _)| *of == stream).flat_map(|(_, bytes)| bytes.clone()).collect();
+            String::from_utf8(bytes).expect("text")
+        };
+        let runs = log.take();
+        Ok(End { outcome, stdout: text(Stream::Stdout, &runs), stderr: text(Stream::Stderr, &runs) })
+    }
+
+    /// Does `work` while another thread ticks.
+    fn ticking<T>(&self, work: impl FnOnce() -> T) -> T {
+        struct Stop<'a>(&'a AtomicBool);
+        impl Drop for Stop<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let stopped = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stopped.load(Ordering::Relaxed) {
+                    self.sandbox.tick();
+                    std::thread::park_timeout(Duration::from_millis(1));
+                }
+            });
+            let _stop = Stop(&stopped);
+            work()
+        })
+    }
+}
+
+fn in_runtime<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime").block_on(work)
+}
+
+/// A pod that gives nothing.
+fn bare() -> PodSetup {
+    PodSetup { args: Vec::new(), env: Vec::new(), memory_bytes_max: None, fuel: None }
+}
+
+fn with_args(args: &[&str]) -> PodSetup {
+    PodSetup { args: args.iter().map(|arg| (*arg).to_owned()).collect(), ..bare() }
+}
+
+/// Runs a program whose `_start` is `body`, with `proc_exit` as `$exit` and one page of memory.
+fn run_body(body: &str) -> End {
+    let world = World::shared();
+    world.run(&world.image(&program(body)), bare())
+}
+
+fn program(body: &str) -> String {
+    format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+            (memory (export "memory") 1)
+            (func (export "_start") {body}))"#
+    )
+}

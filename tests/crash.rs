@@ -1,0 +1,289 @@
+//! The real binary, killed with SIGKILL again and again, loses nothing and doubles nothing.
+//!
+//! `coracle run --data-dir` is killed 200 times: 180 times at a random moment after its recovery, 20 times in the recovery
+//! itself. After each kill a copy of the store is read fact by fact; at the end the Jobs run to their end and the logs of
+//! all pods that succeeded are read. The seed is printed; `CORACLE_CRASH_SEED` replays the same moments.
+
+use coracle::base::{JobId, Rng, UidKey};
+use coracle::exec::Logs;
+use coracle::model::{Batch, Counted, Fact, Phase};
+use coracle::store::{Sqlite, Store as _};
+use coracle::view::View;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+const KILLS: usize = 200;
+const RECOVERY_KILLS: usize = 20;
+const IN_FLIGHT_MIN: usize = 150;
+
+/// Kills come at the latest this long after the recovery.
+const ALIVE_MS_MAX: u64 = 300;
+
+/// More than all the killed runs can do: about 2,000 pods a second for 180 times 150 ms.
+const SLEEPERS: u32 = 60_000;
+const TALKERS: u32 = 30_000;
+
+/// A run must say something within this time.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn manifest(name: &str, image: &str, args: &str, completions: u32, parallelism: u32) -> String {
+    format!(
+        "apiVersion: batch/v1
+kind: Job
+metadata: {{name: {name}}}
+spec:
+  completionMode: Indexed
+  completions: {completions}
+  parallelism: {parallelism}
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{{name: c, image: coracle/{image}, args: [{args}]}}]
+---
+"
+    )
+}
+
+/// A run of the binary, with what it says on stderr.
+struct Run {
+    child: std::process::Child,
+    said: mpsc::Receiver<String>,
+    acknowledged: BTreeSet<String>,
+}
+
+impl Run {
+    fn start(dir: &Path, manifests: &[&Path]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_coracle"))
+            .arg("run")
+            .args(["--progress", "plain", "--data-dir"])
+            .arg(dir)
+            .args(manifests)
+            .env("CORACLE_LOG", "coracle=info")
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let stderr = child.stderr.take().expect("piped");
+        let (sender, said) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, said, acknowledged: BTreeSet::new() }
+    }
+
+    fn note(&mut self, line: &str) {
+        let created = line.strip_prefix("job.batch/").and_then(|rest| rest.strip_suffix(" created"));
+        self.acknowledged.extend(created.map(str::to_owned));
+    }
+
+    /// Reads on until a line has `what` in it.
+    fn wait_for(&mut self, what: &str) {
+        let mut heard = String::new();
+        loop {
+            match self.said.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    self.note(&line);
+                    if line.contains(what) {
+                        return;
+                    }
+                    _ = writeln!(heard, "{line}");
+                }
+                Err(_) => panic!("the run never said {what:?}, but:\n{heard}"),
+            }
+        }
+    }
+
+    /// Kills the run; gives all that it said from then on.
+    fn kill(&mut self) -> Vec<String> {
+        self.child.kill().expect("SIGKILL");
+        self.child.wait().expect("the run is ours");
+        let rest: Vec<String> = self.said.iter().collect();
+        rest.iter().for_each(|line| self.note(line));
+        rest
+    }
+}
+
+/// Everything that was ever durable, as this test read it.
+#[derive(Default)]
+struct History {
+    next_rv: u64,
+    uid_key: Option<UidKey>,
+    batches: BTreeMap<u64, Vec<u8>>,
+    names: BTreeMap<String, JobId>,
+    next_ordinal: BTreeMap<JobId, u32>,
+    succeeded: BTreeSet<(JobId, u32)>,
+    active: BTreeMap<JobId, i64>,
+}
+
+impl History {
+    /// Reads what is new in a copy of the store, and checks it against all that was there before.
+    fn read(&mut self, dir: &Path) {
+        let copy = tempfile::tempdir().expect("a temporary directory");
+        for file in ["store.db", "store.db-wal"] {
+            if dir.join(file).exists() {
+                std::fs::copy(dir.join(file), copy.path().join(file)).expect("a copy");
+            }
+        }
+        let store = rusqlite::Connection::open(copy.path().join("store.db")).expect("the copy opens");
+        let mut query = match store.prepare("SELECT rv_first, facts FROM batches ORDER BY rv_first") {
+            Ok(query) => query,
+            // Killed before the first run made its tables.
+            Err(_) if self.batches.is_empty() => return,
+            Err(error) => panic!("the store lost its tables: {error}"),
+        };
+        let rows = query.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)));
+        let rows: Vec<(i64, Vec<u8>)> = rows.expect("rows").map(|row| row.expect("a row")).collect();
+        let found: BTreeMap<u64, Vec<u8>> =
+            rows.into_iter().map(|(rv, facts)| (u64::try_from(rv).expect("a version"), facts)).collect();
+        for (rv, facts) in &self.batches {
+            assert_eq!(found.get(rv), Some(facts), "the batch at version {rv} was durable and has changed");
+        }
+        for (rv, facts) in found {
+            if !self.batches.contains_key(&rv) {
+                self.add(rv, &facts);
+                self.batches.insert(rv, facts);
+            }
+        }
+    }
+
+    fn add(&mut self, first_rv: u64, facts: &[u8]) {
+        assert!(first_rv >= self.next_rv, "version {first_rv} was given twice: {} is next", self.next_rv);
+        let batch = Batch { first_rv, facts: Batch::decode_facts(facts).expect("facts"), docs: Vec::new() };
+        self.next_rv = batch.next_rv();
+        for fact in &batch.facts {
+            self.add_fact(fact);
+        }
+    }
+
+    fn add_fact(&mut self, fact: &Fact) {
+        match fact {
+            Fact::JobCreated { job, name, .. } => {
+                assert!(self.names.insert(name.to_string(), *job).is_none(), "Job {name} was created twice");
+            }
+            Fact::PodsCreated { job, first, count, .. } => {
+                let next = self.next_ordinal.entry(*job).or_default();
+                assert!(*first >= *next, "ordinal {first} of Job {} was given twice", job.0);
+                *next = first + count;
+                *self.active.entry(*job).or_default() += i64::from(*count);
+            }
+            Fact::PodsEnded { job, ends } => {
+                for end in ends {
+                    *self.active.entry(*job).or_default() -= 1;
+                    if end.counted == Counted::Succeeded {
+                        let is_new = self.succeeded.insert((*job, end.index));
+                        assert!(is_new, "index {} of Job {} was counted twice", end.index, job.0);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn in_flight(&self) -> i64 {
+        self.active.values().sum()
+    }
+}
+
+#[test]
+fn two_hundred_kills_lose_and_double_nothing() {
+    let seed = std::env::var("CORACLE_CRASH_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()) ^ u64::from(std::ptr::from_ref(&KILLS).addr() as u32));
+    eprintln!("CORACLE_CRASH_SEED={seed}");
+    let mut rng = Rng::new(seed);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data = dir.path().join("data");
+    let base = dir.path().join("base.yaml");
+    let jobs = manifest("sleepers", "sleep", "'0.03'", SLEEPERS, 64) + &manifest("talkers", "index", "", TALKERS, 32);
+    std::fs::write(&base, jobs).expect("a manifest");
+    let (mut history, mut acknowledged) = (History::default(), BTreeSet::new());
+    let (mut in_flight, mut recoveries) = (0, 0);
+    let mut attempt = 0;
+    while attempt < KILLS || recoveries < RECOVERY_KILLS {
+        assert!(attempt < 2 * KILLS, "only {recoveries} of {attempt} kills hit a recovery");
+        let extra = dir.path().join(format!("extra-{attempt}.yaml"));
+        std::fs::write(&extra, manifest(&format!("extra-{attempt}"), "index", "", 3, 3)).expect("a manifest");
+        let mut run = Run::start(&data, &[&base, &extra]);
+        let aims_at_recovery = attempt % 8 == 7 && recoveries < RECOVERY_KILLS;
+        run.wait_for("recovering");
+        if aims_at_recovery {
+            // Somewhere in the recovery, or a little later: then it counts as an ordinary moment.
+            std::thread::sleep(Duration::from_micros(rng.next_u64() % 3000));
+        } else {
+            run.wait_for("recovered");
+            std::thread::sleep(Duration::from_millis(rng.next_u64() % ALIVE_MS_MAX));
+        }
+        let rest = run.kill();
+        recoveries += usize::from(aims_at_recovery && !rest.iter().any(|line| line.contains("recovered")));
+        acknowledged.append(&mut run.acknowledged);
+        history.read(&data);
+        in_flight += usize::from(history.in_flight() > 0);
+        for name in &acknowledged {
+            assert!(history.names.contains_key(name), "Job {name} was acknowledged and is gone");
+        }
+        attempt += 1;
+    }
+    assert!(in_flight >= IN_FLIGHT_MIN, "only {in_flight} of {attempt} kills met work in flight");
+    assert!(acknowledged.len() > KILLS / 2, "only {} Jobs were acknowledged", acknowledged.len());
+    eprintln!(
+        "{attempt} kills: {in_flight} with work in flight, {recoveries} in a recovery, {} Jobs acknowledged, {} pods done",
+        acknowledged.len(),
+        history.succeeded.len()
+    );
+    finish(&data, &base);
+    check_the_end(&data, &acknowledged);
+}
+
+/// Lets what is left run to its end.
+fn finish(data: &Path, base: &Path) {
+    let output = Command::new(env!("CARGO_BIN_EXE_coracle"))
+        .args(["run", "--progress", "plain", "--data-dir"])
+        .arg(data)
+        .arg(base)
+        .output()
+        .expect("the binary runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn check_the_end(data: &Path, acknowledged: &BTreeSet<String>) {
+    let recovered = Sqlite::open(&data.join("store.db")).and_then(|mut store| store.recover()).expect("the store");
+    let view = View::restore(&recovered);
+    let logs = Logs::open(Some(&data.join("logs")), recovered.boot, u64::MAX).expect("the logs");
+    let (_, jobs) = view.jobs(None);
+    let names: BTreeSet<String> = jobs.iter().map(|job| job.doc.key.name.to_string()).collect();
+    assert!(acknowledged.is_subset(&names), "acknowledged Jobs are gone");
+    for job in &jobs {
+        let name = &job.doc.key.name;
+        let completions = job.spec().completions.expect("Indexed");
+        if !acknowledged.contains(&**name) && !job.status.is_finished() {
+            continue;
+        }
+        assert_eq!(job.status.succeeded, completions, "Job {name}");
+        assert_eq!(job.status.completed.len(), completions, "Job {name}");
+        assert_eq!((job.status.failed, job.status.active, job.status.terminating), (0, 0, 0), "Job {name}");
+        let (_, pods) = view.pods(None, Some(job.doc.key.uid));
+        let mut seen = BTreeSet::new();
+        for pod in pods.iter().filter(|pod| pod.record.phase == Phase::Succeeded) {
+            let index = pod.record.index;
+            assert!(seen.insert(index), "index {index} of Job {name} succeeded twice");
+            let entries = logs.read(pod.record.log).unwrap_or_else(|error| panic!("log of {}: {error}", pod.name()));
+            let text: Vec<u8> = entries.into_iter().flat_map(|entry| entry.bytes.to_vec()).collect();
+            assert_eq!(text.len(), pod.record.log.bytes as usize, "log of {}", pod.name());
+            if &**name != "sleepers" {
+                let text = String::from_utf8(text).expect("text");
+                assert!(text.contains(&format!("JOB_COMPLETION_INDEX={index}\n")), "log of {}: {text}", pod.name());
+            }
+        }
+        assert_eq!(seen.len(), completions as usize, "pods of Job {name}");
+    }
+}

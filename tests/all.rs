@@ -1,3 +1,4 @@
 //! The integration tests: one binary, so that wasmtime is linked once.
 
+mod replay;
 mod tidy;

@@ -130,9 +130,9 @@ impl Mirror {
         for (rv, fact) in batch.numbered() {
             self.apply_fact(rv, fact, docs);
         }
-        let last = batch.docs.iter().map(|doc| doc.rv).fold(batch.next_rv().saturating_sub(1), u64::max);
-        if last > self.rv {
-            self.rv = last;
+        self.rv = batch.docs.iter().map(|doc| doc.rv).fold(self.rv.max(batch.next_rv().saturating_sub(1)), u64::max);
+        // What goes needs a version that no reader has passed.
+        if batch.next_rv() > batch.first_rv {
             self.expire_events();
         }
         self.dirty.pods += batch.pods();

@@ -4,7 +4,7 @@
 //! itself. After each kill a copy of the store is read fact by fact; at the end the Jobs run to their end and the logs of
 //! all pods that succeeded are read. The seed is printed; `CORACLE_CRASH_SEED` replays the same moments.
 
-use coracle::base::{JobId, Rng, UidKey};
+use coracle::base::{JobId, Rng};
 use coracle::exec::Logs;
 use coracle::model::{Batch, Counted, Fact, Phase};
 use coracle::store::{Sqlite, Store as _};
@@ -118,7 +118,6 @@ impl Run {
 #[derive(Default)]
 struct History {
     next_rv: u64,
-    uid_key: Option<UidKey>,
     batches: BTreeMap<u64, Vec<u8>>,
     names: BTreeMap<String, JobId>,
     next_ordinal: BTreeMap<JobId, u32>,

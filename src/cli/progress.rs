@@ -19,6 +19,19 @@ pub(super) enum Mode {
     Quiet,
 }
 
+impl Mode {
+    /// What `Auto` means here. `shares_terminal`: the pods' own output goes to the same terminal, so a bar would be torn;
+    /// there is none then.
+    pub(super) fn resolve(self, shares_terminal: bool) -> Self {
+        match self {
+            Self::Auto if shares_terminal => Self::Quiet,
+            Self::Auto if std::io::stderr().is_terminal() => Self::Tty,
+            Self::Auto => Self::Plain,
+            given => given,
+        }
+    }
+}
+
 /// Plain lines come at the latest after this long, ms.
 const PLAIN_EVERY_MS: u64 = 10_000;
 
@@ -50,15 +63,8 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// A display for Jobs called `name`. `shares_terminal`: the pods' own output goes to the same terminal, so a bar would
-    /// be torn; there is none then.
-    pub(super) fn new(mode: Mode, name: &str, shares_terminal: bool) -> Self {
-        let mode = match mode {
-            Mode::Auto if shares_terminal => Mode::Quiet,
-            Mode::Auto if std::io::stderr().is_terminal() => Mode::Tty,
-            Mode::Auto => Mode::Plain,
-            given => given,
-        };
+    /// A display for Jobs called `name`, in a mode that was resolved.
+    pub(super) fn new(mode: Mode, name: &str) -> Self {
         let target = if mode == Mode::Tty { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
         let style = "  {spinner} {wide_bar} {prefix}  {per_sec}  ETA {eta}  {msg}";

@@ -76,13 +76,14 @@ pub(super) fn run(args: RunArgs) -> Result<u8, CliError> {
         .build()
         .map_err(|error| CliError::new(code::ENGINE, format!("the io runtime cannot start: {error}")))?;
     let result = runtime.block_on(async {
+        let mode = args.progress.resolve(work.is_program);
         let follower = Follower::new(&local);
-        let jobs = create_all(&work, &local).await?;
+        let jobs = create_all(&work, &local, mode).await?;
         let name = match jobs.as_slice() {
             [job] => job.name.clone(),
             jobs => format!("{} Jobs", jobs.len()),
         };
-        let progress = Progress::new(args.progress, &name, work.is_program);
+        let progress = Progress::new(mode, &name);
         Ok(follower.follow(jobs, progress, work.is_program).await)
     });
     match result {
@@ -201,11 +202,17 @@ fn check_images(work: &Work, modules: &Modules) -> Result<(), CliError> {
     Ok(())
 }
 
-async fn create_all(work: &Work, local: &Local) -> Result<Vec<Followed>, CliError> {
+async fn create_all(work: &Work, local: &Local, mode: Mode) -> Result<Vec<Followed>, CliError> {
     let mut jobs = Vec::new();
     for manifest in &work.manifests {
         match manifest.kind() {
-            "Job" => jobs.push(create_job(manifest, &work.sources, local).await?),
+            "Job" => {
+                let (job, is_new) = create_job(manifest, &work.sources, local).await?;
+                if is_new && mode == Mode::Plain {
+                    tell(&format!("job.batch/{} created", job.name));
+                }
+                jobs.push(job);
+            }
             "Namespace" => create_namespace(manifest, &work.sources, local).await?,
             other => {
                 return Err(CliError::new(code::USAGE, format!("kind {other:?} cannot be run; Job and Namespace can"))
@@ -216,11 +223,15 @@ async fn create_all(work: &Work, local: &Local) -> Result<Vec<Followed>, CliErro
     Ok(jobs)
 }
 
-async fn create_job(manifest: &Manifest, sources: &[Source], local: &Local) -> Result<Followed, CliError> {
+/// Creates the Job, or finds the same one there; true when it is new.
+async fn create_job(manifest: &Manifest, sources: &[Source], local: &Local) -> Result<(Followed, bool), CliError> {
     let collection = format!("/apis/batch/v1/namespaces/{}/jobs", manifest.namespace());
     let path = format!("{collection}?fieldValidation=Strict&fieldManager=coracle-run");
     let response = local.api.post(&path, &manifest.document.value).await;
-    let job = if response.status == 409 {
+    let is_new = response.status != 409;
+    let job = if is_new {
+        accepted(response, manifest, sources)?
+    } else {
         let name = manifest.document.value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
         let there = local.api.get(&format!("{collection}/{name}")).await.body;
         if !is_within(&manifest.document.value["spec"], &there["spec"]) {
@@ -229,10 +240,8 @@ async fn create_job(manifest: &Manifest, sources: &[Source], local: &Local) -> R
             return Err(error.help("give the Job another name, or name another --data-dir"));
         }
         there
-    } else {
-        accepted(response, manifest, sources)?
     };
-    Ok(Followed::new(&job))
+    Ok((Followed::new(&job), is_new))
 }
 
 async fn create_namespace(manifest: &Manifest, sources: &[Source], local: &Local) -> Result<(), CliError> {

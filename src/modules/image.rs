@@ -36,7 +36,7 @@ pub enum ImageError {
         why: &'static str,
     },
     /// No module has this name or digest (Kubernetes: `ErrImagePull`).
-    #[error("no module `{image}` here\n  = have: {}\n  = help: coracle push ./{}.wasm", Have(have), file_stem(image))]
+    #[error("no module `{image}` here\n  = have: {}\n  = help: coracle run ./{}.wasm runs a file", Have(have), file_stem(image))]
     Unknown {
         /// The name with its tag or digest.
         image: String,
@@ -233,7 +233,7 @@ mod tests {
         let error = ImageError::Unknown { image: "team/helo:latest".to_owned(), have };
         assert_eq!(
             error.to_string(),
-            "no module `team/helo:latest` here\n  = have: hello:latest, mandel:latest\n  = help: coracle push ./helo.wasm"
+            "no module `team/helo:latest` here\n  = have: hello:latest, mandel:latest\n  = help: coracle run ./helo.wasm runs a file"
         );
         let have = (0..=HAVE_MAX).map(|n| format!("m{n}:latest")).collect();
         let error = ImageError::Unknown { image: "x:latest".to_owned(), have };

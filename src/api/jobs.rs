@@ -1,9 +1,9 @@
 //! batch/v1 Jobs, and the Events about them.
 
 use super::decode::FieldValidation;
-use super::job::{Identity, admit_create, admit_update};
+use super::job::{Admitted, Identity, Request, admit_create, admit_update};
 use super::router::{Answered, Engine, ListQuery, Names, Query, Sent, json, list as list_of};
-use super::{JOBS, NAMESPACES, Resource, Status};
+use super::{FieldErrors, JOBS, NAMESPACES, Resource, Status};
 use crate::base::{Time, Uid};
 use crate::control::{NewJob, NewSpec, WriteError};
 use crate::engine::{Handle, RequestError, now};
@@ -63,11 +63,11 @@ pub(super) async fn create(
     query: Query,
     sent: Sent,
 ) -> Answered {
-    let validation = FieldValidation::parse(query.get("fieldValidation"), "CreateOptions")?;
-    query.refuse(&["dryRun"])?;
+    let request = request(&sent, &namespace, &query, "CreateOptions")?;
+    let mut taken = String::new();
     for draw in 1.. {
         let identity = identity(now())?;
-        let admitted = admit_create(&sent.bytes, sent.content_type(), &namespace, validation, identity)?;
+        let admitted = admit_create(&request, &identity)?;
         let new = NewJob {
             namespace: Arc::from(namespace.as_str()),
             name: Arc::from(admitted.name.as_str()),
@@ -78,21 +78,27 @@ pub(super) async fn create(
         };
         match handle.create_job(new).await {
             Ok(_) => return shown(&handle, StatusCode::CREATED, &namespace, &admitted.name, &admitted.warnings),
-            Err(RequestError::Refused(WriteError::AlreadyExists)) if admitted.generated && draw < NAME_DRAWS => {}
+            // A name that was generated is another one at the next draw.
+            Err(RequestError::Refused(WriteError::AlreadyExists)) if admitted.name != taken && draw < NAME_DRAWS => {
+                taken = admitted.name;
+            }
             Err(error) => return Err(refusal(&error, JOBS, &namespace, &admitted.name)),
         }
     }
     unreachable!("the last draw returns")
 }
 
+fn request<'a>(sent: &'a Sent, namespace: &'a str, query: &Query, options: &'static str) -> Result<Request<'a>, Status> {
+    query.refuse(&["dryRun"])?;
+    let field_validation = FieldValidation::parse(query.get("fieldValidation"), options)?;
+    Ok(Request { body: &sent.bytes, content_type: sent.content_type(), namespace, field_validation })
+}
+
 /// A fresh uid, time and name suffix.
-fn identity(created: Time) -> Result<Identity, Status> {
-    let mut bytes = [0; 24];
-    getrandom::fill(&mut bytes).map_err(|error| Status::internal(&error))?;
-    let (uid, draw) = bytes.split_at(16);
-    let uid = u128::from_le_bytes(uid.try_into().expect("16 of 24 bytes"));
-    let draw = u64::from_le_bytes(draw.try_into().expect("8 of 24 bytes"));
-    Ok(Identity { uid: Uid::v4(uid), created, name_draw: draw })
+pub(super) fn identity(created: Time) -> Result<Identity, Status> {
+    let random = || getrandom::u64().map_err(|error| Status::internal(&error));
+    let uid = Uid::v4(u128::from(random()?) << 64 | u128::from(random()?));
+    Ok(Identity { uid, created, name_draw: random()? })
 }
 
 pub(super) async fn update(
@@ -101,24 +107,38 @@ pub(super) async fn update(
     query: Query,
     sent: Sent,
 ) -> Answered {
-    let validation = FieldValidation::parse(query.get("fieldValidation"), "UpdateOptions")?;
-    query.refuse(&["dryRun"])?;
+    let request = request(&sent, &namespace, &query, "UpdateOptions")?;
     let old = handle.view().job(&namespace, &name).ok_or_else(|| Status::not_found(JOBS, &name))?;
-    let admitted = admit_update(&old.doc.json, &sent.bytes, sent.content_type(), &namespace, &name, validation)?;
-    if admitted.resource_version.is_some_and(|seen| seen < old.doc.rv) {
-        return Err(Status::modified(JOBS, &name));
+    let admitted = admit_update(&old.doc.json, &name, &request)?;
+    if let Some(seen) = admitted.resource_version {
+        let seen: u64 = seen.parse().map_err(|_| Status::bad_request(format!("invalid resource version \"{seen}\"")))?;
+        // Only a client's write counts as a change, not the controller's status.
+        if seen < old.doc.rv {
+            return Err(Status::modified(JOBS, &name));
+        }
     }
-    if admitted.is_changed {
+    refuse_elastic(&old, &admitted.job)?;
+    if admitted.job.doc != old.doc.json {
         let change = NewSpec {
             namespace: Arc::from(namespace.as_str()),
             name: Arc::from(name.as_str()),
             base_rv: old.doc.rv,
-            doc: admitted.doc,
-            spec: admitted.spec,
+            doc: admitted.job.doc,
+            spec: admitted.job.spec,
         };
         handle.update_job(change).await.map_err(|error| refusal(&error, JOBS, &namespace, &name))?;
     }
-    shown(&handle, StatusCode::OK, &namespace, &name, &admitted.warnings)
+    shown(&handle, StatusCode::OK, &namespace, &name, &admitted.job.warnings)
+}
+
+/// The controller does not take indexes back, so the completions of an Indexed Job stay what they are.
+fn refuse_elastic(old: &JobObject, new: &Admitted) -> Result<(), Status> {
+    if old.spec().completions == new.spec.completions {
+        return Ok(());
+    }
+    let mut errors = FieldErrors::default();
+    errors.forbidden("spec.completions", "not offered by this version of Coracle: elastic Indexed Jobs");
+    Err(Status::invalid(JOBS.group, JOBS.kind, &new.name, &errors.into_vec()))
 }
 
 /// Why the engine did not do it, in Kubernetes' words.

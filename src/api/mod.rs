@@ -1,13 +1,22 @@
-//! The Kubernetes API: what clients send is decoded, defaulted and validated here.
+//! The Kubernetes API: what clients send is decoded, defaulted, validated, and answered from the mirror.
 //!
-//! Owns the bodies, the wording of refusals and the rules of admission; must not know threads or wasm. Start with
-//! `job/mod.rs` (what happens to a Job that is sent), then `status.rs`. Invariant: outside input ends here as a typed,
+//! Owns paths and verbs, bodies, the wording of refusals and the rules of admission; must not know threads or wasm. Start
+//! with `router.rs`, then `job/mod.rs` (what happens to a Job that is sent), then `status.rs`. Invariant: outside input ends here as a typed,
 //! validated value or as a [`Status`], never as a panic.
 
 pub mod decode;
 mod field;
 pub mod job;
+mod jobs;
+mod local;
+mod namespaces;
+mod pods;
+mod router;
 mod status;
+#[cfg(test)]
+mod tests;
 
+pub use decode::{Document, read_documents};
 pub use field::{FieldError, FieldErrorKind, FieldErrors};
+pub use local::{Answer, Api};
 pub use status::{Cause, Details, JOBS, NAMESPACES, PODS, Resource, Status, StatusReason};

@@ -92,10 +92,13 @@ pub(super) fn bench(args: &BenchArgs) -> Result<u8, CliError> {
 fn floor_round(local: &Local, common: &Common) -> Result<Round, CliError> {
     let start = now();
     let threads = machine::cores() as usize;
-    local
+    let result = local
         .sandbox
         .floor(&common.image, &[common.image.clone()], threads, u64::from(common.pods))
         .map_err(|error| CliError::new(code::MODULE, format!("the floor cannot be measured: {error}")))?;
+    if result.failed > 0 {
+        return Err(CliError::new(code::MODULE, format!("`{}` must end with 0 to be measured", common.image)));
+    }
     Ok(Round { pods: common.pods, ms: now().since_ms(start) })
 }
 

@@ -27,7 +27,6 @@ pub(super) struct CliError {
     code: u8,
     what: String,
     place: Option<Place>,
-    notes: Vec<String>,
     helps: Vec<String>,
 }
 
@@ -47,16 +46,11 @@ pub(super) struct Place {
 
 impl CliError {
     pub(super) fn new(code: u8, what: impl Into<String>) -> Self {
-        Self { code, what: what.into(), place: None, notes: Vec::new(), helps: Vec::new() }
+        Self { code, what: what.into(), place: None, helps: Vec::new() }
     }
 
     pub(super) fn at(mut self, place: Place) -> Self {
         self.place = Some(place);
-        self
-    }
-
-    pub(super) fn note(mut self, note: impl Into<String>) -> Self {
-        self.notes.push(note.into());
         self
     }
 
@@ -76,10 +70,8 @@ impl CliError {
         if let Some(place) = &self.place {
             place.render(&mut text);
         }
-        for (label, lines) in [("note", &self.notes), ("help", &self.helps)] {
-            for line in lines {
-                _ = write!(text, "\n  = {label}: {}", line.replace('\n', "\n          "));
-            }
+        for help in &self.helps {
+            _ = write!(text, "\n  = help: {}", help.replace('\n', "\n          "));
         }
         text
     }
@@ -127,7 +119,6 @@ mod tests {
                 width: 10,
                 hint: Some("did you mean `parallelism`?".to_owned()),
             })
-            .note("why")
             .help("do this\nor that");
         assert_eq!(
             error.render(),
@@ -136,7 +127,6 @@ mod tests {
   |
 7 |   paralelism: 4
   |   ^^^^^^^^^^ help: did you mean `parallelism`?
-  = note: why
   = help: do this
           or that"
         );

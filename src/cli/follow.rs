@@ -219,7 +219,7 @@ impl Follower {
         if before == Some(extent) || extent.bytes == 0 {
             return;
         }
-        match self.handle.logs().read_since(extent, before) {
+        match self.handle.logs().read_after(extent, before.unwrap_or_default()) {
             Ok(entries) => progress.print(|| print_entries(&entries)),
             Err(error) => progress.say(&format!("warning: the output of a pod cannot be read: {error}")),
         }

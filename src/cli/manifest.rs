@@ -49,7 +49,7 @@ impl Manifest {
     /// Where the field at `path` stands.
     pub(super) fn place(&self, sources: &[Source], path: &str) -> Place {
         let source = &sources[self.source];
-        let skipped = self.document.line.saturating_sub(1);
+        let skipped = usize::try_from(self.document.line.saturating_sub(1)).unwrap_or(usize::MAX);
         let text: String = source.text.lines().skip(skipped).flat_map(|line| [line, "\n"]).collect();
         let mut place = Place::file(&source.name);
         if let Some((line, column)) = hints::find_key(&text, path) {

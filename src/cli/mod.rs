@@ -15,7 +15,7 @@ mod progress;
 mod run;
 
 use clap::{Parser, Subcommand};
-use error::{CliError, code};
+use error::code;
 use std::process::ExitCode;
 
 /// Runs Kubernetes Jobs whose pods are WebAssembly modules.

@@ -3,18 +3,18 @@
 use super::{EngineError, now};
 use crate::control::{Capacity, Config, Effects, Restored, RestoredJob, State};
 use crate::exec::Logs;
-use crate::model::{JobSpec, PodRecord, Recovered};
+use crate::model::{Batch, JobSpec, PodRecord, Recovered};
 use crate::view::{JobSnapshot, View};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Rebuilds the control state, and the facts that say what became of the pods that ran.
+/// Rebuilds the control state, and gives the facts that say what became of the pods that ran.
 pub(super) fn restore(
     recovered: &Recovered,
     view: &View,
     logs: &Logs,
     capacity: Capacity,
-) -> Result<(State, Effects), EngineError> {
+) -> Result<(State, Batch), EngineError> {
     let config = Config { uid_key: recovered.uid_key, first_rv: recovered.first_rv, capacity };
     let (_, namespaces) = view.namespaces();
     let namespaces = namespaces.iter().map(|namespace| Arc::clone(&namespace.doc.name)).collect();
@@ -33,5 +33,5 @@ pub(super) fn restore(
     restored.logs = logs.recover(&lost);
     let mut fx = Effects::default();
     let state = State::restore(config, restored, now(), &mut fx);
-    Ok((state, fx))
+    Ok((state, fx.batch))
 }

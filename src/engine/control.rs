@@ -8,17 +8,16 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-/// Starts the thread with what the restore had to say. It ends when the inbox is closed.
+/// Starts the thread. It ends when the inbox is closed.
 pub(super) fn spawn(
     mut state: State,
-    mut fx: Effects,
     handle: Handle,
     commits: Arc<Mailbox>,
     workers: Arc<Workers>,
 ) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("control".to_owned()).spawn(move || {
         let _abort = AbortOnPanic("control");
-        let mut inputs = Vec::new();
+        let (mut inputs, mut fx) = (Vec::new(), Effects::default());
         loop {
             state.step(now(), &mut inputs, &mut fx);
             hand_out(&mut fx, &commits, &workers);

@@ -105,10 +105,16 @@ impl Engine {
             now,
             handle.report_fn(),
         )?);
+        // What became of the pods of the last boot is durable before a guest of this one writes a line: their logs are
+        // looked for in the segments of the boot before.
+        let (state, losses) = boot::restore(&recovered, &view, &logs, capacity)?;
+        if !losses.is_empty() {
+            store.commit(&losses)?;
+            view.apply(&losses);
+        }
         let commits = Arc::new(commit::Mailbox::default());
         let commit = commit::spawn(store, Arc::clone(&commits), handle.clone())?;
-        let (state, first) = boot::restore(&recovered, &view, &logs, capacity)?;
-        let control = control::spawn(state, first, handle.clone(), commits, Arc::clone(&workers))?;
+        let control = control::spawn(state, handle.clone(), commits, Arc::clone(&workers))?;
         handle.create_predefined_namespaces(&mut Rng::new(recovered.seed));
         tracing::info!(boot = recovered.boot, first_rv = recovered.first_rv, "recovered");
         Ok(Self { handle, workers, control, commit })

@@ -189,8 +189,9 @@ mod tests {
 
     #[test]
     fn the_environment_follows_kubernetes_rules() {
+        type Case<'a> = (&'a str, Vec<EnvVar>, Vec<(&'a str, &'a str)>);
         let name = format!("pi-{}", suffix());
-        let cases: [(&str, Vec<EnvVar>, Vec<(&str, &str)>); 10] = [
+        let cases: [Case<'_>; 10] = [
             ("nothing but the host name", vec![], vec![("HOSTNAME", &name)]),
             (
                 "a value sees the variables before it",
@@ -292,7 +293,8 @@ mod tests {
 
     #[test]
     fn arguments_follow_kubernetes_rules() {
-        let cases: [(&str, &[&str], &[&str], &[&str]); 5] = [
+        type Texts = &'static [&'static str];
+        let cases: [(&str, Texts, Texts, Texts); 5] = [
             ("neither: the image stands for the program", &[], &[], &["sum:v1"]),
             ("args only", &[], &["$(A)", "$$(A)"], &["sum:v1", "1", "$(A)"]),
             ("command only", &["run", "$(A)"], &[], &["run", "1"]),

@@ -17,6 +17,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 /// Exits that may wait to be explained; more are reported without an explanation.
 pub(super) const EXPLAIN_MAX: usize = 1024;
 
+/// Exits of one worker that are explained before the next report.
+const EXPLAIN_BATCH: usize = 64;
+
 /// The answer to a load.
 pub(super) struct Loaded<C> {
     pub(super) plan: Arc<RunPlan>,
@@ -148,14 +151,22 @@ impl<C> Explainer<C> {
     /// The body of the `explain` thread.
     pub(super) fn run<R: Runtime<Code = C>>(&self, runtime: &R) {
         while let Some(mut state) = self.desk.wait() {
-            let Some((worker, Traced { mut exit, code, trace })) = state.queue.pop_front() else { continue };
+            let Some(&(worker, _)) = state.queue.front() else { continue };
+            let next = std::iter::from_fn(|| state.queue.pop_front_if(|(of, _)| *of == worker));
+            let batch: Vec<_> = next.take(EXPLAIN_BATCH).collect();
             drop(state);
-            // An explanation is a courtesy: the exit is reported without one when it fails.
-            let text = guarded(|| runtime.explain(&code, &trace)).unwrap_or_default();
-            exit.message = with_explanation(exit.message.take(), &text);
-            let pod = (exit.job, exit.ordinal);
-            (self.report)(Report { worker, exits: vec![exit], ..Report::default() });
-            self.logs.end_live(pod.0, pod.1);
+            let exits: Vec<_> = batch.into_iter().map(|(_, traced)| explained(runtime, traced)).collect();
+            let pods: Vec<_> = exits.iter().map(|exit| (exit.job, exit.ordinal)).collect();
+            (self.report)(Report { worker, exits, ..Report::default() });
+            pods.into_iter().for_each(|(job, ordinal)| self.logs.end_live(job, ordinal));
         }
     }
+}
+
+/// An explanation is a courtesy: the exit is reported without one when it fails.
+fn explained<R: Runtime>(runtime: &R, traced: Traced<R::Code>) -> Exit {
+    let Traced { mut exit, code, trace } = traced;
+    let text = guarded(|| runtime.explain(&code, &trace)).unwrap_or_default();
+    exit.message = with_explanation(exit.message.take(), &text);
+    exit
 }

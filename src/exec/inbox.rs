@@ -27,17 +27,21 @@ impl<T> Inbox<T> {
 
     /// Sends a message and wakes the worker.
     pub(super) fn send(&self, message: T) {
-        let mut state = self.state();
-        state.messages.push(message);
-        if let Some(waker) = &state.waker {
-            waker.wake_by_ref();
-        }
+        Self::push(&mut self.state(), message);
     }
 
     /// As [`Inbox::send`], and has the worker end its turn after the guest that runs now.
     pub(super) fn send_urgent(&self, message: T) {
+        let mut state = self.state();
         self.is_urgent.store(true, Ordering::Relaxed);
-        self.send(message);
+        Self::push(&mut state, message);
+    }
+
+    fn push(state: &mut State<T>, message: T) {
+        state.messages.push(message);
+        if let Some(waker) = &state.waker {
+            waker.wake_by_ref();
+        }
     }
 
     /// Whether an urgent message may be waiting.

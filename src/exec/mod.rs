@@ -6,10 +6,14 @@ mod agent;
 mod compile;
 mod exits;
 mod expand;
+#[cfg(test)]
+mod fake;
 mod guard;
 mod inbox;
 mod log;
 mod logs;
+#[cfg(test)]
+mod logs_tests;
 mod nursery;
 mod reader;
 mod runtime;
@@ -17,6 +21,8 @@ mod segments;
 mod tick;
 mod worker;
 mod workers;
+#[cfg(test)]
+mod workers_tests;
 
 pub use agent::{SETUP_BYTES_MAX, SetupTooLong, prepare};
 pub use log::{LOG_BYTES_PER_POD_MAX, PodLog};

@@ -299,7 +299,7 @@ impl<R: Runtime> Worker<R> {
 
     fn begin(&self, queued: &Queued<R::Code>, log: &PodLog) -> Begun<R::Code> {
         let launch = &queued.launch;
-        let Some(code) = queued.code.clone().or_else(|| self.seat.runtime.cached(&launch.plan.template)) else {
+        let Some(code) = queued.code.clone().or_else(|| self.cached(&launch.plan)) else {
             return Begun::NotLoaded;
         };
         match prepare(launch) {
@@ -309,6 +309,12 @@ impl<R: Runtime> Worker<R> {
                 Begun::Refused(LoadError { reason: Reason::CreateContainerError, message })
             }
         }
+    }
+
+    /// The code of a plan, unless launches before this one wait for it: they go first.
+    fn cached(&self, plan: &Arc<RunPlan>) -> Option<R::Code> {
+        let is_awaited = self.waiting.iter().any(|waiting| Arc::ptr_eq(&waiting.plan, plan));
+        if is_awaited { None } else { self.seat.runtime.cached(&plan.template) }
     }
 
     fn wait_for_load(&mut self, queued: Queued<R::Code>) {

@@ -62,6 +62,12 @@ impl JobDoc {
         Self { key, rv, json, parsed: OnceLock::new() }
     }
 
+    /// What it says, read once.
+    #[must_use]
+    pub fn spec(&self) -> &JobSpec {
+        &self.parsed().spec
+    }
+
     pub(super) fn parsed(&self) -> &ParsedJob {
         self.parsed.get_or_init(|| {
             let (cuts, head) = Cuts::of(&self.json);

@@ -75,7 +75,7 @@ impl JobObject {
     /// Its spec, read once per document.
     #[must_use]
     pub fn spec(&self) -> &JobSpec {
-        &self.doc.parsed().spec
+        self.doc.spec()
     }
 
     /// `metadata.labels`.

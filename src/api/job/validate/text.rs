@@ -48,7 +48,7 @@ fn is_qualified_form(text: &str) -> bool {
 }
 
 /// kubernetes: `IsDNS1123Label`.
-pub(super) fn dns_label(text: &str) -> Vec<String> {
+pub(in crate::api) fn dns_label(text: &str) -> Vec<String> {
     let mut messages = Vec::new();
     if text.len() > LABEL_BYTES_MAX {
         messages.push(too_long(LABEL_BYTES_MAX));

@@ -223,7 +223,9 @@ fn a_damaged_page_is_corrupt() {
     let (mut store, _) = opened(&path);
     for nth in 0..200 {
         let name = format!("job-{nth}");
-        store.commit(&batch(nth + 1, vec![Fact::DocWritten], vec![doc(&name, nth + 1, Some(&"x".repeat(1000)))])).expect("room");
+        store
+            .commit(&batch(nth + 1, vec![Fact::DocWritten], vec![doc(&name, nth + 1, Some(&"x".repeat(1000)))]))
+            .expect("room");
     }
     drop(store);
     let mut bytes = std::fs::read(&path).expect("closing moved everything into the file");

@@ -155,7 +155,7 @@ impl Mirror {
         let before = entry.object();
         entry.record.apply(fact, rv);
         match fact {
-            Fact::JobChanged { .. } => return self.change_job(rv, job, before, docs),
+            Fact::JobChanged { .. } => self.change_job(rv, job, before, docs),
             Fact::StatusPublished { .. } => {
                 entry.shown = Arc::new(entry.record.status.clone());
                 let (object, weight) = (entry.object(), status_bytes(&entry.shown));

@@ -146,9 +146,16 @@ impl View {
     #[must_use]
     pub fn pods(&self, namespace: Option<&str>, job: Option<Uid>) -> (u64, PodList) {
         let mirror = self.read();
-        let wanted = |entry: &&JobEntry| job.is_none_or(|uid| entry.record.uid == uid);
-        let jobs = mirror.in_order(namespace).filter(wanted).map(|entry| (Arc::clone(&entry.doc), entry.pods.clone()));
-        (mirror.rv, PodList { jobs: jobs.collect() })
+        let share = |entry: &JobEntry| (Arc::clone(&entry.doc), entry.pods.clone());
+        let jobs = match job {
+            None => mirror.in_order(namespace).map(share).collect(),
+            Some(uid) => {
+                let entry = mirror.uids.get(&uid).and_then(|id| mirror.jobs.get(id));
+                let is_in = |entry: &&JobEntry| namespace.is_none_or(|namespace| *entry.record.namespace == *namespace);
+                entry.filter(is_in).map(share).into_iter().collect()
+            }
+        };
+        (mirror.rv, PodList { jobs })
     }
 
     /// Where the log of a pod is, and the pod's phase.

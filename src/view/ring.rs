@@ -6,7 +6,7 @@
 use super::watch::ChangeKind;
 use std::collections::VecDeque;
 
-/// How much the changes of one kind may weigh together, bytes: about 200,000 pod changes. What is older is dropped, and a
+/// How much the changes of one kind may weigh together, bytes: about 140,000 pod changes. What is older is dropped, and a
 /// watcher that still needed it gets [`super::Expired`].
 pub const RING_BYTES_MAX: usize = 32 << 20;
 

@@ -33,7 +33,9 @@ fn differences(path: &str, theirs: &Value, ours: &Value, found: &mut Vec<String>
     match (theirs, ours) {
         (Value::Object(a), Value::Object(b)) => {
             for key in a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))) {
-                let get = |map: &serde_json::Map<String, Value>| map.get(key).cloned().unwrap_or(Value::from("(absent)"));
+                let get = |map: &serde_json::Map<String, Value>| {
+                    map.get(key).cloned().unwrap_or_else(|| Value::from("(absent)"))
+                };
                 differences(&format!("{path}/{key}"), &get(a), &get(b), found);
             }
         }
@@ -236,7 +238,8 @@ fn an_indexed_pod_is_shown_as_kubernetes_shows_it() {
 fn events_are_shown_as_kubernetes_shows_them() {
     let list = golden!("events-list");
     for mut theirs in list["items"].as_array().expect("items").iter().cloned() {
-        let job = if theirs["involvedObject"]["name"] == "bad" { golden!("job-failed") } else { golden!("job-complete") };
+        let job =
+            if theirs["involvedObject"]["name"] == "bad" { golden!("job-failed") } else { golden!("job-complete") };
         let mut world = world_of(&job);
         let note = match text(&theirs, "/reason") {
             "SuccessfulCreate" => EventNote::SuccessfulCreate { ordinal: 0, index: NO_INDEX },

@@ -77,10 +77,12 @@ fn lists_are_in_order_and_keep_to_a_namespace_or_a_job() {
     assert_eq!(listed(None), ["a/m", "b/a", "b/z"]);
     assert_eq!(listed(Some("b")), ["b/a", "b/z"]);
     assert!(listed(Some("c")).is_empty());
-    let count = |namespace, job: Option<u128>| {
-        world.view.pods(namespace, job.map(|job| Uid::v4(job + 1))).1.iter().count()
-    };
-    assert_eq!((count(None, None), count(Some("b"), None), count(None, Some(2)), count(Some("a"), Some(2))), (6, 3, 2, 0));
+    let count =
+        |namespace, job: Option<u128>| world.view.pods(namespace, job.map(|job| Uid::v4(job + 1))).1.iter().count();
+    assert_eq!(
+        (count(None, None), count(Some("b"), None), count(None, Some(2)), count(Some("a"), Some(2))),
+        (6, 3, 2, 0)
+    );
     assert_eq!(world.view.job_by_uid(Uid::v4(4)).map(|job| job.doc.key.id), Some(JobId(3)));
 }
 
@@ -135,17 +137,15 @@ fn a_stopped_pod_has_a_deletion_timestamp_until_it_is_gone() {
     let mut world = World::new();
     world.create_job(1, "default", "a");
     world.create_pods(1, 0, 1, &[], AT);
-    let stopping = Fact::PodsStopping {
-        job: JobId(1),
-        at: AT.plus_ms(2000),
-        ordinals: vec![0],
-        ready: 0,
-        counted_failed: false,
-    };
+    let stopping =
+        Fact::PodsStopping { job: JobId(1), at: AT.plus_ms(2000), ordinals: vec![0], ready: 0, counted_failed: false };
     world.happens(vec![stopping]);
     let pod = pod_json(&world.view.pod_by_ordinal(JobId(1), 0).expect("there"));
     assert_eq!(pod["metadata"]["deletionTimestamp"], AT.plus_ms(32_000).to_string());
-    assert_eq!((&pod["metadata"]["deletionGracePeriodSeconds"], &pod["metadata"]["generation"]), (&30.into(), &2.into()));
+    assert_eq!(
+        (&pod["metadata"]["deletionGracePeriodSeconds"], &pod["metadata"]["generation"]),
+        (&30.into(), &2.into())
+    );
     let mut last = end(0, 143, AT);
     last.was_stopping = true;
     world.happens(vec![ended(1, last), Fact::PodsRemoved { job: JobId(1), ordinals: vec![0] }]);
@@ -191,10 +191,8 @@ fn a_client_changes_and_removes_a_job() {
     let mut world = World::new();
     world.create_job(1, "default", "a");
     let changed = job_json("default", "a", Uid::v4(2), r#","activeDeadlineSeconds":9"#);
-    let rv = world.happens_with(
-        vec![Fact::JobChanged { job: JobId(1) }],
-        vec![write(Kind::Job, "default", "a", Some(&changed))],
-    );
+    let rv = world
+        .happens_with(vec![Fact::JobChanged { job: JobId(1) }], vec![write(Kind::Job, "default", "a", Some(&changed))]);
     let job = world.view.job("default", "a").expect("there");
     assert_eq!((job.rv, job.doc.rv, job.spec().active_deadline_s), (rv, rv, Some(9)));
     world.record(1, AT, EventNote::Completed);

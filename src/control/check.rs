@@ -1,6 +1,7 @@
 //! What must hold after every step.
 
-use super::state::{Job, Live, Place, State};
+use super::live::{Live, Place};
+use super::state::{Job, State};
 use crate::base::{JobId, NO_INDEX};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +13,9 @@ impl State {
         for (_, pod) in self.pods.iter() {
             assert!(self.jobs.contains_key(&pod.job), "pod {}/{} has no Job", pod.job.0, pod.ordinal);
             pods.entry(pod.job).or_default().push(pod);
+        }
+        for (id, pods) in &pods {
+            assert_eq!(self.pods.of_job(*id).count(), pods.len(), "job {}: pods that are in no list", id.0);
         }
         let none = Vec::new();
         for (id, job) in &self.jobs {
@@ -63,6 +67,11 @@ fn check_indexes(job: &Job, pods: &[&Live]) {
         assert!(!status.completed.contains(pod.index), "job {id}: index {} runs again", pod.index);
         assert!(!job.retry.contains(&pod.index), "job {id}: index {} runs and waits", pod.index);
     }
+    let stopping = pods.iter().filter(|pod| pod.stopping && pod.holds_index);
+    let twice = stopping.map(|pod| pod.index).find(|index| !held.insert(*index) || job.retry.contains(index));
+    assert_eq!(twice, None, "job {id}: an index that a stopping pod holds is given away");
+    let open = (0..job.record.next_index).filter(|index| !held.contains(index) && !status.completed.contains(*index));
+    assert!(status.is_finished() || open.eq(job.retry.iter().copied()), "job {id}: an index is lost");
     assert!(job.retry.iter().all(|index| *index < job.record.next_index), "job {id}: a retry out of nowhere");
     assert!(job.retry.iter().all(|index| !status.completed.contains(*index)), "job {id}: a retry of a completed index");
 }

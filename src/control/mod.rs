@@ -8,6 +8,7 @@
 mod check;
 mod effects;
 mod job;
+mod live;
 mod names;
 mod pods;
 mod restore;

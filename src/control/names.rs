@@ -1,11 +1,12 @@
 //! Pod names that another Job's pods may hold.
 //!
-//! Two Jobs draw pod names from the same prefix only if one is `x-<number>` and the other an Indexed `x`, or if both names
+//! Two Jobs draw pod names from the same prefix only if one is a NonIndexed `x-<number>` and the other an Indexed `x`, or if both names
 //! are so long that their prefixes are cut. Such rivals are so rare that the check may be generous: an ordinal is skipped
 //! when any rival has ever had a pod of that suffix.
 
 use super::state::{Job, State};
 use crate::base::{JobId, NAMES_PER_PREFIX, PodNames};
+use std::ops::Bound::{Excluded, Included, Unbounded};
 
 /// Names that share this many bytes may end in the same cut prefix: 58 less the longest `-<index>-`.
 const CUT_BYTES: usize = 46;
@@ -19,7 +20,7 @@ impl Taken {
         self.0.is_empty()
     }
 
-    /// The next ordinal of `job` whose suffix no rival has used.
+    /// The next ordinal of `job` whose suffix no rival has used; `NAMES_PER_PREFIX` when none is left.
     pub(super) fn first_free(&self, job: &Job) -> u32 {
         let is_free = |ordinal: u32| {
             let suffix = job.plan.names.suffix(ordinal);
@@ -41,27 +42,36 @@ fn is_indexed_form(short: &str, long: &str) -> bool {
         .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-fn are_rivals(a: &str, b: &str) -> bool {
-    let cut =
-        |name: &str| name.len() >= CUT_BYTES && name.as_bytes()[..CUT_BYTES] == a.as_bytes()[..CUT_BYTES.min(a.len())];
-    is_indexed_form(a, b) || is_indexed_form(b, a) || cut(b)
+/// The name without its last number, if it ends in one.
+fn without_number(name: &str) -> Option<&str> {
+    let short = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    short.strip_suffix('-').filter(|short| is_indexed_form(short, name))
 }
 
 impl State {
+    /// The rivals of a Job, found by name: the cost does not grow with the number of Jobs that are none.
     pub(super) fn taken_names(&self, id: JobId) -> Taken {
         let job = &self.jobs[&id];
         let names = &self.by_name[&job.record.namespace];
         let own: &str = &job.record.name;
-        // Rivals begin alike, and the shorter one sorts before the longer: look at what shares the first letters.
-        let stem = own.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-');
-        let stem = &stem[..stem.floor_char_boundary(CUT_BYTES)];
-        let near = names.range::<str, _>((std::ops::Bound::Included(stem), std::ops::Bound::Unbounded));
-        let rivals = near
-            .take_while(|(name, _)| name.starts_with(stem))
-            .filter(|(name, other)| **other != id && are_rivals(own, name))
-            .filter_map(|(_, other)| self.jobs.get(other))
-            .map(|rival| (rival.plan.names, rival.record.next_ordinal));
-        Taken(rivals.collect())
+        let mut rivals: Vec<JobId> = Vec::new();
+        if job.spec.is_indexed() {
+            // ':' follows '9': these are the names that go on with a number.
+            let (first, past) = (format!("{own}-0"), format!("{own}-:"));
+            let numbered = names.range::<str, _>((Included(first.as_str()), Excluded(past.as_str())));
+            rivals.extend(numbered.filter(|(name, _)| is_indexed_form(own, name)).map(|(_, other)| *other));
+        } else if let Some(other) = without_number(own).and_then(|short| names.get(short)) {
+            rivals.push(*other);
+        }
+        rivals.retain(|other| self.jobs[other].spec.is_indexed() != job.spec.is_indexed());
+        if own.len() >= CUT_BYTES {
+            let stem = &own[..own.floor_char_boundary(CUT_BYTES)];
+            let alike =
+                names.range::<str, _>((Included(stem), Unbounded)).take_while(|(name, _)| name.starts_with(stem));
+            rivals.extend(alike.map(|(_, other)| *other).filter(|other| *other != id));
+        }
+        let used = |other: &JobId| (self.jobs[other].plan.names, self.jobs[other].record.next_ordinal);
+        Taken(rivals.iter().map(used).collect())
     }
 }
 
@@ -70,21 +80,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_that_can_collide_are_rivals() {
-        let long = "a".repeat(60);
+    fn a_name_with_a_number_is_the_indexed_form_of_the_rest() {
         let cases = [
-            ("a", "a-1", true),
-            ("a-12", "a", true),
-            ("a", "a-b", false),
-            ("a", "a-", false),
-            ("a", "b", false),
-            ("a-1", "a-2", false),
-            (long.as_str(), &long[..50], true),
-            (long.as_str(), &long[..20], false),
+            ("a-1", Some("a")),
+            ("a-1-2", Some("a-1")),
+            ("a-", None),
+            ("a", None),
+            ("12", None),
+            ("a1", None),
+            ("", None),
         ];
-        for (a, b, rivals) in cases {
-            assert_eq!(are_rivals(a, b), rivals, "{a} {b}");
-            assert_eq!(are_rivals(b, a), rivals, "{b} {a}");
+        for (name, short) in cases {
+            assert_eq!(without_number(name), short, "{name}");
         }
+        assert!(is_indexed_form("a", "a-12") && !is_indexed_form("a", "a-b") && !is_indexed_form("a", "a-1b"));
     }
 }

@@ -1,8 +1,9 @@
 //! What workers report about pods.
 
 use super::effects::Effects;
-use super::job::count_exit;
-use super::state::{Live, Place, State};
+use super::job::{count_exit, give_back};
+use super::live::{Live, Place};
+use super::state::State;
 use super::timers::Due;
 use crate::base::JobId;
 use crate::model::{Counted, Exit, Fact, PodEnd, Reason, Refused, Report, Started, Waiting};
@@ -53,7 +54,8 @@ impl State {
             self.sched.on_ended(worker, false);
             if stopping {
                 // The stop crossed the refusal: there is no guest to wait for.
-                let pod = self.pods.remove(refusal.slot);
+                let mut pod = self.pods.remove(refusal.slot);
+                give_back(self.job(id), &mut pod);
                 let end = pod.end(Counted::Dropped, now);
                 self.record(fx, Fact::PodsEnded { job: id, ends: vec![end] });
                 self.record(fx, Fact::PodsRemoved { job: id, ordinals: vec![pod.ordinal] });
@@ -90,12 +92,12 @@ impl State {
         let mut gone = Vec::new();
         for exit in exits {
             self.pods.reported(exit.slot, id, exit.ordinal);
-            let pod = self.pods.remove(exit.slot);
+            let mut pod = self.pods.remove(exit.slot);
             self.sched.on_ended(worker, pod.is_running());
             if pod.stopping {
                 gone.push(exit.ordinal);
             }
-            ends.push(self.end_of(&pod, exit));
+            ends.push(self.end_of(&mut pod, exit));
         }
         self.record(fx, Fact::PodsEnded { job: id, ends });
         if !gone.is_empty() {
@@ -104,7 +106,7 @@ impl State {
         self.dirty.insert(id);
     }
 
-    fn end_of(&mut self, pod: &Live, exit: Exit) -> PodEnd {
+    fn end_of(&mut self, pod: &mut Live, exit: Exit) -> PodEnd {
         let job = self.jobs.get_mut(&pod.job).expect("a pod's Job is there until the pod has ended");
         let counted = count_exit(job, pod, &exit);
         PodEnd {
@@ -121,8 +123,9 @@ impl State {
     }
 }
 
-/// Calls `act` once for each run of items of the same Job. Reports come nearly sorted; order within a Job is kept.
-fn for_each_job<T>(items: Vec<T>, job: impl Fn(&T) -> JobId, mut act: impl FnMut(JobId, Vec<T>)) {
+/// Calls `act` once for each Job with its items, in their order.
+fn for_each_job<T>(mut items: Vec<T>, job: impl Fn(&T) -> JobId, mut act: impl FnMut(JobId, Vec<T>)) {
+    items.sort_by_key(&job);
     let mut run: Vec<T> = Vec::new();
     for item in items {
         if let Some(first) = run.first()

@@ -6,7 +6,8 @@
 
 use super::effects::Effects;
 use super::job::indexes_to_retry;
-use super::state::{Config, Job, Live, Place, State};
+use super::live::Live;
+use super::state::{Config, Job, State};
 use crate::base::{JobId, NO_INDEX, Time};
 use crate::model::{Counted, Fact, JobRecord, JobSpec, LogExtent, PodEnd, PodRecord, Reason};
 use std::collections::{BTreeMap, BTreeSet};
@@ -111,15 +112,8 @@ impl State {
 
     fn restart(&mut self, pod: &PodRecord) {
         debug_assert!(pod.index == NO_INDEX || self.jobs[&pod.job].spec.is_indexed());
-        let slot = self.pods.insert(Live {
-            job: pod.job,
-            ordinal: pod.ordinal,
-            index: pod.index,
-            created: pod.created,
-            place: Place::Waiting,
-            stopping: false,
-            refusals: pod.attempts,
-        });
+        let live = Live { refusals: pod.attempts, ..Live::new(pod.job, pod.ordinal, pod.index, pod.created) };
+        let slot = self.pods.insert(live);
         self.sched.wait(pod.job, (slot, pod.ordinal));
     }
 }

@@ -2,10 +2,11 @@
 
 use super::effects::Effects;
 use super::job::events::EventBudget;
+use super::live::Pods;
 use super::sched::{Capacity, Sched};
 use super::timers::{Due, Timers};
 use crate::base::{JobId, NO_INDEX, PodNames, Time, UidKey};
-use crate::model::{Batch, Counted, DocWrite, Event, EventNote, Fact, JobRecord, JobSpec, Kind, PodEnd, RunPlan};
+use crate::model::{Batch, DocWrite, Event, EventNote, Fact, JobRecord, JobSpec, Kind, RunPlan};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -55,6 +56,8 @@ pub(super) struct Job {
     pub(super) published: Time,
     /// Its status differs from the published one.
     pub(super) unpublished: bool,
+    /// A condition is not published yet.
+    pub(super) urgent: bool,
 }
 
 /// Ends that a sync has not looked at.
@@ -66,100 +69,6 @@ pub(super) struct News {
     pub(super) failures: Vec<Time>,
     /// Message of the first `FailJob` match.
     pub(super) fail_job: Option<Arc<str>>,
-}
-
-/// A pod that has not ended.
-#[derive(Clone, Debug)]
-pub(super) struct Live {
-    pub(super) job: JobId,
-    pub(super) ordinal: u32,
-    pub(super) index: u32,
-    pub(super) created: Time,
-    pub(super) place: Place,
-    /// Told to stop.
-    pub(super) stopping: bool,
-    /// How often its start was refused.
-    pub(super) refusals: u16,
-}
-
-/// How far a pod is on its way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Place {
-    /// Waits for its turn, or for its next try.
-    Waiting,
-    /// Handed to this worker.
-    Queued(u32),
-    /// Runs on this worker since then.
-    Running(u32, Time),
-}
-
-impl Live {
-    pub(super) fn is_running(&self) -> bool {
-        matches!(self.place, Place::Running(..))
-    }
-
-    /// The facts' form of this pod's end, without anything that only a worker knows.
-    pub(super) fn end(&self, counted: Counted, at: Time) -> PodEnd {
-        PodEnd {
-            ordinal: self.ordinal,
-            index: self.index,
-            started: at,
-            run_ms: 0,
-            exit_code: 0,
-            reason: crate::model::Reason::None,
-            counted,
-            was_ready: self.is_running(),
-            was_stopping: self.stopping,
-            disrupted: false,
-            log: crate::model::LogExtent::default(),
-            fuel_k: 0,
-            peak_pages: 0,
-            message: None,
-        }
-    }
-}
-
-/// The pods that have not ended, by slot. A slot is free again once its pod has ended.
-#[derive(Debug, Default)]
-pub(super) struct Pods {
-    slots: Vec<Option<Live>>,
-    free: Vec<u32>,
-}
-
-impl Pods {
-    pub(super) fn insert(&mut self, pod: Live) -> u32 {
-        if let Some(slot) = self.free.pop() {
-            self.slots[slot as usize] = Some(pod);
-            return slot;
-        }
-        self.slots.push(Some(pod));
-        u32::try_from(self.slots.len() - 1).expect("fewer than u32::MAX live pods")
-    }
-
-    pub(super) fn get(&self, slot: u32) -> Option<&Live> {
-        self.slots.get(slot as usize)?.as_ref()
-    }
-
-    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Live> {
-        self.slots.get_mut(slot as usize)?.as_mut()
-    }
-
-    /// The pod that a worker speaks of. Workers only speak of pods that they were given and that have not ended.
-    pub(super) fn reported(&mut self, slot: u32, job: JobId, ordinal: u32) -> &mut Live {
-        let pod = self.get_mut(slot).expect("a worker reports a pod that has ended");
-        assert!(pod.job == job && pod.ordinal == ordinal, "a worker reports a pod that is not in its slot");
-        pod
-    }
-
-    pub(super) fn remove(&mut self, slot: u32) -> Live {
-        let pod = self.slots[slot as usize].take().expect("a pod ends once");
-        self.free.push(slot);
-        pod
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Live)> {
-        (0..).zip(&self.slots).filter_map(|(slot, pod)| Some((slot, pod.as_ref()?)))
-    }
 }
 
 impl Job {
@@ -175,10 +84,11 @@ impl Job {
             events: EventBudget::default(),
             published: Time::default(),
             unpublished: true,
+            urgent: false,
         }
     }
 
-    fn plan(record: &JobRecord, spec: &JobSpec, uid_key: UidKey) -> Arc<RunPlan> {
+    pub(super) fn plan(record: &JobRecord, spec: &JobSpec, uid_key: UidKey) -> Arc<RunPlan> {
         Arc::new(RunPlan {
             job_name: Arc::clone(&record.name),
             namespace: Arc::clone(&record.namespace),
@@ -229,10 +139,10 @@ impl State {
         self.jobs.get_mut(&id).expect("Jobs are not removed while something refers to them")
     }
 
-    /// The slots of a Job's pods, in order of their ordinals.
-    pub(super) fn slots_of(&self, id: JobId) -> Vec<u32> {
-        let mut slots: Vec<(u32, u32)> =
-            self.pods.iter().filter(|(_, pod)| pod.job == id).map(|(slot, pod)| (pod.ordinal, slot)).collect();
+    /// The slots of a Job's active pods, in order of their ordinals.
+    pub(super) fn active_slots(&self, id: JobId) -> Vec<u32> {
+        let active = self.pods.of_job(id).filter(|(_, pod)| !pod.stopping);
+        let mut slots: Vec<(u32, u32)> = active.map(|(slot, pod)| (pod.ordinal, slot)).collect();
         slots.sort_unstable();
         slots.into_iter().map(|(_, slot)| slot).collect()
     }
@@ -248,7 +158,7 @@ impl State {
         if let Some(id) = changed {
             let job = self.job(id);
             job.record.apply(&fact, rv);
-            job.unpublished |= !matches!(fact, Fact::StatusPublished { .. } | Fact::PodsRemoved { .. });
+            job.unpublished |= changes_status(&fact);
         }
         fx.batch.facts.push(fact);
         rv
@@ -282,5 +192,25 @@ impl State {
 
     pub(super) fn wake_at(&mut self, at: Time, id: JobId) {
         self.timers.set(at, Due::Job(id));
+    }
+}
+
+/// Whether a fact changes what `Job.status` shows.
+fn changes_status(fact: &Fact) -> bool {
+    match fact {
+        Fact::JobStarted { .. }
+        | Fact::PodsCreated { .. }
+        | Fact::PodsStarted { .. }
+        | Fact::PodsStopping { .. }
+        | Fact::PodsEnded { .. }
+        | Fact::ConditionSet { .. } => true,
+        Fact::JobCreated { .. }
+        | Fact::JobChanged { .. }
+        | Fact::PodsWaiting { .. }
+        | Fact::PodsRemoved { .. }
+        | Fact::BackoffSet { .. }
+        | Fact::StatusPublished { .. }
+        | Fact::Recorded { .. }
+        | Fact::DocWritten => false,
     }
 }

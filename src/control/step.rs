@@ -2,7 +2,8 @@
 
 use super::effects::{Effects, Input};
 use super::job;
-use super::state::{Place, State};
+use super::live::Place;
+use super::state::State;
 use super::timers::Due;
 use crate::base::Time;
 use crate::model::Launch;

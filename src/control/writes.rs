@@ -64,9 +64,8 @@ impl State {
         Self::write_doc(fx, Kind::Job, &change.namespace, &change.name, rv, &change.doc);
         let uid_key = self.uid_key;
         let job = self.job(id);
-        let rebuilt = Job::new(job.record.clone(), change.spec, rv, uid_key);
-        job.spec = rebuilt.spec;
-        job.plan = rebuilt.plan;
+        job.plan = Job::plan(&job.record, &change.spec, uid_key);
+        job.spec = change.spec;
         job.doc_rv = rv;
         self.dirty.insert(id);
         Ok(Written { rv })

@@ -25,10 +25,10 @@ impl Default for EventBudget {
 }
 
 impl EventBudget {
-    /// How many events may pass now, as of the last one.
-    pub(in crate::control) fn left(&self) -> usize {
-        // One more than the tokens: the next call may find the bucket refilled.
-        self.tokens as usize + 1
+    /// How many events may pass now.
+    pub(in crate::control) fn left(&mut self, now: Time) -> usize {
+        self.refill(now);
+        self.tokens as usize
     }
 
     /// Takes a token for `note`; false when there is none.
@@ -36,15 +36,19 @@ impl EventBudget {
         if matches!(note, EventNote::Completed | EventNote::JobFailed { .. } | EventNote::TooManySucceededPods) {
             return true;
         }
+        self.refill(now);
+        let allowed = self.tokens > 0;
+        self.tokens = self.tokens.saturating_sub(1);
+        allowed
+    }
+
+    fn refill(&mut self, now: Time) {
         if self.tokens == BURST {
             self.refilled = now;
         }
         let due = now.since_ms(self.refilled) / REFILL_MS;
         self.tokens = BURST.min(self.tokens.saturating_add(u32::try_from(due).unwrap_or(BURST)));
-        self.refilled = self.refilled.plus_ms(due * REFILL_MS);
-        let allowed = self.tokens > 0;
-        self.tokens = self.tokens.saturating_sub(1);
-        allowed
+        self.refilled = self.refilled.plus_ms(due.saturating_mul(REFILL_MS));
     }
 }
 

@@ -2,27 +2,23 @@
 
 use super::indexes;
 use crate::base::NO_INDEX;
-use crate::control::state::{Job, Live};
+use crate::control::live::Live;
+use crate::control::state::Job;
 use crate::model::{Counted, Exit, FailureAction, FailureRule};
 use std::sync::Arc;
 
 /// Decides how an exit counts and keeps what the next sync must know of it.
-pub(in crate::control) fn count_exit(job: &mut Job, pod: &Live, exit: &Exit) -> Counted {
-    if pod.stopping && job.spec.only_replace_failed {
-        indexes::give_back(job, pod.index);
-    }
+pub(in crate::control) fn count_exit(job: &mut Job, pod: &mut Live, exit: &Exit) -> Counted {
     if pod.stopping || !job.index_counts(pod.index) {
+        indexes::give_back(job, pod);
         return Counted::Dropped;
     }
     if exit.exit_code == 0 {
-        if pod.index != NO_INDEX && job.record.status.completed.contains(pod.index) {
-            return Counted::Dropped;
-        }
         job.news.success = job.news.success.max(Some(exit.finished));
         return Counted::Succeeded;
     }
     job.news.failures.push(exit.finished);
-    indexes::give_back(job, pod.index);
+    indexes::give_back(job, pod);
     match first_match(job, exit) {
         Some((_, FailureAction::Ignore)) => Counted::Ignored,
         Some((rule, FailureAction::FailJob)) => {

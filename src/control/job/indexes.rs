@@ -1,6 +1,7 @@
 //! Which completion indexes get the next pods (kubernetes: indexed_job_utils.go, firstPendingIndexes).
 
 use crate::base::NO_INDEX;
+use crate::control::live::Live;
 use crate::control::state::Job;
 use crate::model::{IndexRun, JobRecord};
 use std::collections::BTreeSet;
@@ -24,10 +25,10 @@ pub(super) fn take_lowest(job: &mut Job, count: u32) -> Vec<IndexRun> {
     runs
 }
 
-/// The pod that held `index` no longer does, and did not complete it.
-pub(super) fn give_back(job: &mut Job, index: u32) {
-    if index != NO_INDEX {
-        job.retry.insert(index);
+/// `pod` no longer keeps its index from other pods, and did not complete it.
+pub(in crate::control) fn give_back(job: &mut Job, pod: &mut Live) {
+    if std::mem::take(&mut pod.holds_index) && pod.index != NO_INDEX {
+        job.retry.insert(pod.index);
     }
 }
 

@@ -3,8 +3,10 @@
 use super::{backoff, indexes, removal};
 use crate::base::{JobId, NAMES_PER_PREFIX};
 use crate::control::effects::Effects;
-use crate::control::state::{Job, Live, Place, State};
-use crate::model::{Counted, EventNote, Fact, IndexRun, Stop};
+use crate::control::live::{Live, Place};
+use crate::control::names::Taken;
+use crate::control::state::{Job, State};
+use crate::model::{Counted, EventNote, Fact, Stop};
 
 /// Pods created in one step at the most, so that a step stays short; the rest comes in the next.
 const CREATED_PER_STEP_MAX: u32 = 16_384;
@@ -46,61 +48,63 @@ fn wanted_active(job: &Job) -> u32 {
 }
 
 fn create(state: &mut State, id: JobId, missing: u32, fx: &mut Effects) {
-    let names_left = NAMES_PER_PREFIX - state.job(id).record.next_ordinal;
-    let mut left = missing.min(CREATED_PER_STEP_MAX).min(names_left);
+    let taken = state.taken_names(id);
+    let mut left = missing.min(CREATED_PER_STEP_MAX);
+    while left > 0 {
+        let first = taken.first_free(state.job(id));
+        if first == NAMES_PER_PREFIX {
+            let why = format!("all {NAMES_PER_PREFIX} pod names of the Job are used up");
+            return state.note(fx, id, EventNote::FailedCreate { why: why.into() });
+        }
+        let created = create_run(state, id, first, run_max(&taken, first, left), fx);
+        if created == 0 {
+            // Every open index is held by a pod that is stopping; its end brings the Job back here.
+            return;
+        }
+        left -= created;
+    }
     if missing > CREATED_PER_STEP_MAX {
         state.dirty.insert(id);
     }
-    if left == 0 {
-        let why = format!("all {NAMES_PER_PREFIX} pod names of the Job are used up");
-        return state.note(fx, id, EventNote::FailedCreate { why: why.into() });
-    }
-    let taken = state.taken_names(id);
-    while left > 0 {
-        let job = state.job(id);
-        let skipped = taken.first_free(job) - job.record.next_ordinal;
-        let first = job.record.next_ordinal + skipped;
-        // A rival's names are rare; beside one, ordinals are given one by one.
-        let count = if taken.is_empty() { left } else { 1 };
-        if first + count > NAMES_PER_PREFIX {
-            return;
-        }
-        let runs = if job.spec.is_indexed() { indexes::take_lowest(job, count) } else { Vec::new() };
-        let count = if job.spec.is_indexed() { runs.iter().map(|run| run.count).sum() } else { count };
-        if count == 0 {
-            return;
-        }
-        create_run(state, id, first, count, runs, fx);
-        left -= count;
-    }
 }
 
-fn create_run(state: &mut State, id: JobId, first: u32, count: u32, indexes: Vec<IndexRun>, fx: &mut Effects) {
+/// How many ordinals from `first` on may be given in a row. Rivals are rare; beside one, ordinals are given one by one.
+fn run_max(taken: &Taken, first: u32, left: u32) -> u32 {
+    if taken.is_empty() { left.min(NAMES_PER_PREFIX - first) } else { 1 }
+}
+
+/// Creates up to `max` pods with ordinals from `first` on; says how many.
+fn create_run(state: &mut State, id: JobId, first: u32, max: u32, fx: &mut Effects) -> u32 {
     let created = state.now;
+    let job = state.job(id);
+    let indexes = if job.spec.is_indexed() { indexes::take_lowest(job, max) } else { Vec::new() };
+    let count = if job.spec.is_indexed() { indexes.iter().map(|run| run.count).sum() } else { max };
+    if count == 0 {
+        return 0;
+    }
+    let budget = job.events.left(created);
+    let said: Vec<(u32, u32)> = Fact::created_pods(first, count, &indexes).take(budget).collect();
     for (ordinal, index) in Fact::created_pods(first, count, &indexes) {
-        let place = Place::Waiting;
-        let pod = Live { job: id, ordinal, index, created, place, stopping: false, refusals: 0 };
-        let slot = state.pods.insert(pod);
+        let slot = state.pods.insert(Live::new(id, ordinal, index, created));
         state.sched.wait(id, (slot, ordinal));
     }
-    let said: Vec<(u32, u32)> = Fact::created_pods(first, count, &indexes).take(state.job(id).events.left()).collect();
     state.record(fx, Fact::PodsCreated { job: id, at: created, first, count, indexes });
     for (ordinal, index) in said {
         state.note(fx, id, EventNote::SuccessfulCreate { ordinal, index });
     }
+    count
 }
 
 /// Stops every active pod: the Job is over.
 pub(super) fn stop_all(state: &mut State, id: JobId, counted_failed: bool, fx: &mut Effects) {
     if state.job(id).record.status.active > 0 {
-        let slots =
-            state.slots_of(id).into_iter().filter(|slot| state.pods.get(*slot).is_some_and(|pod| !pod.stopping));
-        stop(state, id, slots.collect(), counted_failed, fx);
+        let slots = state.active_slots(id);
+        stop(state, id, slots, counted_failed, fx);
     }
 }
 
 fn stop_first(state: &mut State, id: JobId, count: u32, fx: &mut Effects) {
-    let mut pods: Vec<(u32, &Live)> = state.pods.iter().filter(|(_, pod)| pod.job == id && !pod.stopping).collect();
+    let mut pods: Vec<(u32, &Live)> = state.pods.of_job(id).filter(|(_, pod)| !pod.stopping).collect();
     removal::sort_for_removal(&mut pods);
     let mut slots: Vec<u32> = pods.into_iter().take(count as usize).map(|(slot, _)| slot).collect();
     slots.sort_by_key(|slot| state.pods.get(*slot).map(|pod| pod.ordinal));
@@ -112,7 +116,7 @@ fn stop(state: &mut State, id: JobId, slots: Vec<u32>, counted_failed: bool, fx:
     let at = state.now;
     let mut ordinals = Vec::with_capacity(slots.len());
     let (mut ready, mut ends, mut gone) = (0, Vec::new(), Vec::new());
-    let budget = state.job(id).events.left();
+    let budget = state.job(id).events.left(at);
     let mut said = Vec::new();
     for slot in slots {
         let pod = state.pods.get_mut(slot).expect("an active pod has its slot");
@@ -122,7 +126,7 @@ fn stop(state: &mut State, id: JobId, slots: Vec<u32>, counted_failed: bool, fx:
         ordinals.push(ordinal);
         let job = state.jobs.get_mut(&id).expect("a pod's Job");
         if !job.spec.only_replace_failed || place == Place::Waiting {
-            indexes::give_back(job, index);
+            indexes::give_back(job, pod);
         }
         if said.len() < budget {
             said.push((ordinal, index));

@@ -16,5 +16,5 @@ mod sync;
 mod track;
 
 pub(super) use failure_policy::count_exit;
-pub(super) use indexes::indexes_to_retry;
+pub(super) use indexes::{give_back, indexes_to_retry};
 pub(super) use sync::sync;

@@ -1,7 +1,7 @@
 //! Which pods go first when there are too many (kubernetes: controller_utils.go, ActivePods).
 
 use crate::base::Time;
-use crate::control::state::{Live, Place};
+use crate::control::live::{Live, Place};
 use std::cmp::Reverse;
 
 /// Sorts so that the first ones go first: those that wait before those that were handed to a worker, those before running

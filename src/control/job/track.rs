@@ -16,18 +16,20 @@ pub(super) fn target(state: &mut State, id: JobId, verdict: &Verdict, fx: &mut E
     if state.job(id).record.status.condition(kind).is_none() {
         let (reason, message, at) = (verdict.reason, Arc::clone(&verdict.message), state.now);
         state.record(fx, Fact::ConditionSet { job: id, condition: Condition { kind, at, reason, message } });
-        state.job(id).published = crate::base::Time::default();
+        state.job(id).urgent = true;
     }
 }
 
-/// Second phase: once no pod is left, Failed or Complete. The first phase is published before, as a version of its own.
+/// Second phase: once no pod is left, Failed or Complete. The first phase has a version of its own, before.
 pub(super) fn finish_when_all_ended(state: &mut State, id: JobId, fx: &mut Effects) {
     let status = &state.job(id).record.status;
     let Some(target) = pending(status).cloned() else { return };
     if status.active > 0 || status.terminating > 0 {
         return;
     }
-    publish_now(state, id, fx);
+    if state.job(id).urgent {
+        publish_now(state, id, fx);
+    }
     let failed = target.kind == ConditionType::FailureTarget;
     let kind = if failed { ConditionType::Failed } else { ConditionType::Complete };
     let condition = Condition { kind, at: state.now, ..target };
@@ -50,7 +52,7 @@ fn pending(status: &JobStatus) -> Option<&Condition> {
     success.or_else(|| status.condition(ConditionType::FailureTarget)).filter(|_| !status.is_finished())
 }
 
-/// Publishes a changed status, at once if the last time is long enough ago, else when it will be.
+/// Publishes a changed status, at once if a condition is new or the last time is long enough ago, else when it will be.
 pub(super) fn publish(state: &mut State, id: JobId, fx: &mut Effects) {
     let now = state.now;
     let job = state.job(id);
@@ -58,7 +60,7 @@ pub(super) fn publish(state: &mut State, id: JobId, fx: &mut Effects) {
         return;
     }
     let due = job.published.plus_ms(PUBLISH_EVERY_MS);
-    if now >= due {
+    if job.urgent || now >= due {
         publish_now(state, id, fx);
     } else {
         state.wake_at(due, id);
@@ -70,6 +72,7 @@ fn publish_now(state: &mut State, id: JobId, fx: &mut Effects) {
     let job = state.job(id);
     if std::mem::take(&mut job.unpublished) {
         job.published = now;
+        job.urgent = false;
         state.record(fx, Fact::StatusPublished { job: id });
     }
 }

@@ -1,1 +1,34 @@
-//! Table tests of every rule, against `State::step`.
+//! Table tests of every rule, all through `State::step`.
+//!
+//! `world` is the language of the cases: a virtual clock, a scripted executor and a store in memory. A case says what
+//! happens and, as one line of text, everything that must follow; anything left over fails. `verify` holds what must be
+//! true after every step of every case. Names such as `v028_…` carry the number of the behaviour contract's vector.
+
+mod alike;
+mod backoff;
+mod conditions;
+mod counting;
+mod deadline;
+mod events;
+mod failure_policy;
+mod indexed;
+mod limits;
+mod names;
+mod parallelism;
+mod publishing;
+mod random;
+mod refused;
+mod replacement;
+mod restart;
+mod spec;
+mod stops;
+mod store;
+mod transcript;
+mod verify;
+mod work_queue;
+mod workers;
+mod world;
+mod writes;
+
+use spec::Spec;
+use world::World;

@@ -1,0 +1,175 @@
+//! The pods that have not ended, and which of them belong to a Job.
+//!
+//! Invariant: walking a Job's pods costs time in proportion to that Job's pods alone; taking a pod in or out is O(1) but
+//! for a look at the Job's entry.
+
+use crate::base::{JobId, Time};
+use crate::model::{Counted, LogExtent, PodEnd, Reason};
+use std::collections::BTreeMap;
+
+/// A pod that has not ended.
+#[derive(Clone, Debug)]
+pub(super) struct Live {
+    pub(super) job: JobId,
+    pub(super) ordinal: u32,
+    pub(super) index: u32,
+    pub(super) created: Time,
+    pub(super) place: Place,
+    /// Told to stop.
+    pub(super) stopping: bool,
+    /// No other pod may take its index. Kept here because `podReplacementPolicy` may change between the stop and the end.
+    pub(super) holds_index: bool,
+    /// How often its start was refused.
+    pub(super) refusals: u16,
+}
+
+/// How far a pod is on its way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    /// Waits for its turn, or for its next try.
+    Waiting,
+    /// Handed to this worker.
+    Queued(u32),
+    /// Runs on this worker since then.
+    Running(u32, Time),
+}
+
+impl Live {
+    /// A pod that waits for its turn.
+    pub(super) fn new(job: JobId, ordinal: u32, index: u32, created: Time) -> Self {
+        Self { job, ordinal, index, created, place: Place::Waiting, stopping: false, holds_index: true, refusals: 0 }
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.place, Place::Running(..))
+    }
+
+    /// The facts' form of this pod's end, without anything that only a worker knows.
+    pub(super) fn end(&self, counted: Counted, at: Time) -> PodEnd {
+        PodEnd {
+            ordinal: self.ordinal,
+            index: self.index,
+            started: at,
+            run_ms: 0,
+            exit_code: 0,
+            reason: Reason::None,
+            counted,
+            was_ready: self.is_running(),
+            was_stopping: self.stopping,
+            disrupted: false,
+            log: LogExtent::default(),
+            fuel_k: 0,
+            peak_pages: 0,
+            message: None,
+        }
+    }
+}
+
+/// Pods by slot. A slot is free again once its pod has ended.
+#[derive(Debug, Default)]
+pub(super) struct Pods {
+    slots: Vec<Option<Linked>>,
+    free: Vec<u32>,
+    /// The slot of each Job's newest pod.
+    newest: BTreeMap<JobId, u32>,
+}
+
+/// A pod between its neighbours in the list of its Job.
+#[derive(Debug)]
+struct Linked {
+    pod: Live,
+    older: Option<u32>,
+    newer: Option<u32>,
+}
+
+impl Pods {
+    pub(super) fn insert(&mut self, pod: Live) -> u32 {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).expect("fewer than u32::MAX live pods")
+        });
+        let older = self.newest.insert(pod.job, slot);
+        if let Some(older) = older {
+            self.linked(older).newer = Some(slot);
+        }
+        self.slots[slot as usize] = Some(Linked { pod, older, newer: None });
+        slot
+    }
+
+    fn linked(&mut self, slot: u32) -> &mut Linked {
+        self.slots[slot as usize].as_mut().expect("a list leads to pods that are there")
+    }
+
+    pub(super) fn get(&self, slot: u32) -> Option<&Live> {
+        Some(&self.slots.get(slot as usize)?.as_ref()?.pod)
+    }
+
+    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Live> {
+        Some(&mut self.slots.get_mut(slot as usize)?.as_mut()?.pod)
+    }
+
+    /// The pod that a worker speaks of. Workers only speak of pods that they were given and that have not ended.
+    pub(super) fn reported(&mut self, slot: u32, job: JobId, ordinal: u32) -> &mut Live {
+        let pod = self.get_mut(slot).expect("a worker reports a pod that has ended");
+        assert!(pod.job == job && pod.ordinal == ordinal, "a worker reports a pod that is not in its slot");
+        pod
+    }
+
+    pub(super) fn remove(&mut self, slot: u32) -> Live {
+        let Linked { pod, older, newer } = self.slots[slot as usize].take().expect("a pod ends once");
+        if let Some(older) = older {
+            self.linked(older).newer = newer;
+        }
+        match (newer, older) {
+            (Some(newer), _) => self.linked(newer).older = older,
+            (None, Some(older)) => _ = self.newest.insert(pod.job, older),
+            (None, None) => _ = self.newest.remove(&pod.job),
+        }
+        self.free.push(slot);
+        pod
+    }
+
+    /// A Job's pods with their slots, newest first.
+    pub(super) fn of_job(&self, job: JobId) -> impl Iterator<Item = (u32, &Live)> {
+        let linked = |slot: u32| Some((slot, self.slots[slot as usize].as_ref()?));
+        let first = self.newest.get(&job).and_then(|slot| linked(*slot));
+        let all = std::iter::successors(first, move |(_, before)| linked(before.older?));
+        all.map(|(slot, linked)| (slot, &linked.pod))
+    }
+
+    /// All pods with their slots, in no particular order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Live)> {
+        (0..).zip(&self.slots).filter_map(|(slot, linked)| Some((slot, &linked.as_ref()?.pod)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::NO_INDEX;
+
+    /// Ordinals of the Job's pods, newest first.
+    fn ordinals(pods: &Pods, job: u32) -> Vec<u32> {
+        pods.of_job(JobId(job)).map(|(_, pod)| pod.ordinal).collect()
+    }
+
+    #[test]
+    fn a_jobs_pods_are_found_whatever_left_in_between() {
+        let mut pods = Pods::default();
+        let mut add = |job, ordinal| pods.insert(Live::new(JobId(job), ordinal, NO_INDEX, Time(0)));
+        let slots: Vec<u32> = (0..4).map(|ordinal| add(1, ordinal)).collect();
+        let other = add(2, 7);
+        assert_eq!((ordinals(&pods, 1), ordinals(&pods, 2)), (vec![3, 2, 1, 0], vec![7]));
+        pods.remove(slots[1]);
+        assert_eq!(ordinals(&pods, 1), [3, 2, 0]);
+        pods.remove(slots[3]);
+        pods.remove(other);
+        assert_eq!((ordinals(&pods, 1), ordinals(&pods, 2)), (vec![2, 0], vec![]));
+        pods.remove(slots[0]);
+        let again = pods.insert(Live::new(JobId(1), 9, NO_INDEX, Time(0)));
+        assert_eq!((ordinals(&pods, 1), again), (vec![9, 2], slots[0]));
+        pods.remove(again);
+        pods.remove(slots[2]);
+        assert_eq!((ordinals(&pods, 1), pods.iter().count()), (vec![], 0));
+    }
+}

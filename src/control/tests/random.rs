@@ -1,0 +1,227 @@
+//! Histories drawn from a seed: a few Jobs, and everything that clients, workers, time and crashes may do to them.
+//!
+//! Every step goes through `verify`. In the end all pods are made to succeed, and every Job must finish.
+
+use super::Spec;
+use super::world::World;
+use crate::base::{JobId, Rng};
+use crate::control::Capacity;
+use crate::model::{ConditionReason, ConditionType, FailureAction, JobRecord, Reason};
+
+/// Two of them can give the same pod names.
+const NAMES: [&str; 4] = ["a", "a-0", "b", "c"];
+/// Things that happen in a history before all is made to succeed.
+const ACTS: u32 = 150;
+/// Rounds in which a Job must finish once its pods succeed.
+const ROUNDS_MAX: u32 = 400;
+
+/// One history.
+pub(super) struct History {
+    pub(super) world: World,
+    rng: Rng,
+}
+
+impl History {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let mut draw = |from: u32, to: u32| from + u32::try_from(rng.next_u64() % u64::from(to - from)).expect("small");
+        let capacity = Capacity { workers: draw(1, 4), queue_max: draw(1, 6), alive_max: draw(1, 10) };
+        Self { world: World::with_capacity(capacity), rng }
+    }
+
+    /// All of it.
+    pub(super) fn run(&mut self) {
+        for name in &NAMES[..self.draw(2, 5) as usize] {
+            let spec = self.spec();
+            self.world.create(name, spec);
+            if self.chance(2) {
+                self.world.try_step();
+            }
+        }
+        self.world.try_step();
+        self.world.commit();
+        for _ in 0..ACTS {
+            self.act();
+            if self.chance(2) {
+                self.world.try_step();
+            }
+        }
+        self.world.try_step();
+        self.finish();
+    }
+
+    /// A number from `from` on, below `to`.
+    fn draw(&mut self, from: u32, to: u32) -> u32 {
+        from + u32::try_from(self.rng.next_u64() % u64::from(to - from)).expect("small")
+    }
+
+    /// Once in `n` times.
+    fn chance(&mut self, n: u32) -> bool {
+        self.draw(0, n) == 0
+    }
+
+    fn spec(&mut self) -> Spec {
+        let indexed = self.chance(2);
+        let completions = (indexed || !self.chance(4)).then(|| self.draw(0, 14));
+        let mut spec = Spec::new(self.draw(0, 7), completions);
+        if indexed {
+            spec = spec.indexed();
+        }
+        if self.chance(2) {
+            spec = spec.backoff_limit(self.draw(0, 5));
+        }
+        if self.chance(4) {
+            spec = spec.deadline_s(u64::from(self.draw(0, 2000)));
+        }
+        if self.chance(3) {
+            spec = spec.replace_failed();
+        }
+        if self.chance(3) {
+            let action = [FailureAction::Ignore, FailureAction::Count][self.draw(0, 2) as usize];
+            spec = spec.rule(action, "In", &[1, 2]);
+        }
+        if self.chance(5) {
+            spec = spec.rule(FailureAction::FailJob, "NotIn", &[1, 3, 143]);
+        }
+        spec
+    }
+
+    fn act(&mut self) {
+        match self.draw(0, 24) {
+            0..=4 => self.on_pods(|history, id, ordinal| history.start(id, ordinal)),
+            5..=12 => self.on_pods(|history, id, ordinal| history.exit(id, ordinal)),
+            13 => self.on_pods(|history, id, ordinal| history.refuse(id, ordinal)),
+            14..=15 => self.world.end_stopped(),
+            16..=17 => self.update(),
+            18..=19 => {
+                let ms = u64::from(self.draw(0, 200));
+                self.world.advance(ms);
+            }
+            20..=21 => self.jump(),
+            22 => self.world.commit(),
+            _ if self.chance(4) => self.crash(),
+            _ => {}
+        }
+    }
+
+    /// Does something to about a third of the pods that workers have.
+    fn on_pods(&mut self, act: fn(&mut Self, JobId, u32)) {
+        let alive: Vec<(JobId, u32)> = self.world.workers.alive.keys().copied().collect();
+        for (id, ordinal) in alive {
+            if self.chance(3) {
+                act(self, id, ordinal);
+            }
+        }
+    }
+
+    fn is_started(&self, id: JobId, ordinal: u32) -> bool {
+        self.world.workers.alive[&(id, ordinal)].started.is_some()
+    }
+
+    fn start(&mut self, id: JobId, ordinal: u32) {
+        if !self.is_started(id, ordinal) {
+            self.world.workers.start(id, ordinal, self.world.now);
+        }
+    }
+
+    fn exit(&mut self, id: JobId, ordinal: u32) {
+        let code = [0, 0, 0, 0, 1, 2, 3, 5][self.draw(0, 8) as usize];
+        let at = self.world.now.plus_ms(u64::from(self.draw(0, 5)));
+        // A start is in an earlier report than the exit; the scripted workers send both with the next step.
+        self.world.workers.exit(id, ordinal, code, at);
+    }
+
+    fn refuse(&mut self, id: JobId, ordinal: u32) {
+        if !self.is_started(id, ordinal) {
+            let reasons = [Reason::ErrImagePull, Reason::InvalidImageName, Reason::CreateContainerError];
+            let reason = reasons[self.draw(0, 3) as usize];
+            self.world.workers.refuse(id, ordinal, reason);
+        }
+    }
+
+    fn update(&mut self) {
+        let names = self.names();
+        if names.is_empty() {
+            return;
+        }
+        let name = names[self.draw(0, u32::try_from(names.len()).expect("four")) as usize];
+        let (what, value) = (self.draw(0, 6), self.draw(0, 9));
+        self.world.focus(name);
+        self.world.update(|spec| match what {
+            0..=2 => spec.parallelism = value,
+            3 => spec.backoff_limit = value,
+            4 => spec.active_deadline_s = Some(u64::from(value) * 300).filter(|seconds| *seconds > 0),
+            _ => spec.only_replace_failed = !spec.failure_policy.is_empty() || value % 2 == 0,
+        });
+        self.world.try_step();
+    }
+
+    /// The Jobs that survived.
+    fn names(&self) -> Vec<&'static str> {
+        let known = |name: &&str| self.world.store.jobs.values().any(|job| *job.name == **name);
+        NAMES.into_iter().filter(known).collect()
+    }
+
+    fn jump(&mut self) {
+        let ms = self.world.due_in_ms().unwrap_or(1000);
+        self.world.advance(ms);
+    }
+
+    fn crash(&mut self) {
+        if self.chance(2) {
+            self.world.crash();
+        } else {
+            self.world.crash_losing_undurable();
+        }
+    }
+
+    /// From here on every pod succeeds.
+    fn finish(&mut self) {
+        for name in self.names() {
+            self.world.focus(name);
+            self.world.update(|spec| spec.parallelism = spec.parallelism.max(1));
+            self.world.try_step();
+        }
+        for _ in 0..ROUNDS_MAX {
+            self.world.end_stopped();
+            let alive: Vec<(JobId, u32)> = self.world.workers.alive.keys().copied().collect();
+            for (id, ordinal) in alive {
+                self.world.workers.exit(id, ordinal, 0, self.world.now);
+            }
+            self.world.try_step();
+            if self.world.store.jobs.values().all(|job| job.status.is_finished()) && self.world.due_in_ms().is_none() {
+                break;
+            }
+            self.jump();
+        }
+        assert!(self.world.workers.alive.is_empty() && self.world.store.pods.is_empty(), "pods of nobody");
+        for name in self.names() {
+            self.world.focus(name);
+            let completions = self.world.spec().completions;
+            ended_well(self.world.record(), completions);
+        }
+    }
+}
+
+fn ended_well(job: &JobRecord, completions: Option<u32>) {
+    let status = &job.status;
+    assert!(status.is_finished(), "{} does not finish: {job:?}", job.name);
+    let reason = status.conditions[0].reason;
+    if status.condition(ConditionType::Failed).is_some() {
+        assert_ne!(reason, ConditionReason::CompletionsReached);
+        return;
+    }
+    assert_eq!(reason, ConditionReason::CompletionsReached);
+    match completions {
+        Some(completions) => assert_eq!(status.succeeded, completions, "{}: succeeded", job.name),
+        None => assert!(status.succeeded > 0, "{}: a work queue without a success", job.name),
+    }
+}
+
+#[test]
+fn every_history_keeps_the_invariants_and_ends() {
+    for seed in 0..400 {
+        let told = std::panic::catch_unwind(|| History::new(seed).run());
+        assert!(told.is_ok(), "the history of seed {seed} fails");
+    }
+}

@@ -1,0 +1,118 @@
+//! What a store and a mirror would hold, made from batches alone.
+
+use crate::base::JobId;
+use crate::control::{Restored, RestoredJob};
+use crate::model::{Batch, DocWrite, Fact, JobRecord, JobSpec, Kind, Phase, PodRecord};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Job records by replay, pods that have not ended, head documents.
+#[derive(Clone, Default)]
+pub(super) struct MemStore {
+    pub(super) jobs: BTreeMap<JobId, JobRecord>,
+    pub(super) pods: BTreeMap<(JobId, u32), PodRecord>,
+    docs: BTreeMap<(Kind, Arc<str>, Arc<str>), DocWrite>,
+}
+
+impl MemStore {
+    pub(super) fn apply(&mut self, batch: &Batch) {
+        for (rv, fact) in batch.numbered() {
+            self.apply_fact(fact, rv);
+        }
+        for doc in &batch.docs {
+            self.docs.insert((doc.kind, Arc::clone(&doc.namespace), Arc::clone(&doc.name)), doc.clone());
+        }
+    }
+
+    fn apply_fact(&mut self, fact: &Fact, rv: u64) {
+        if let Some(record) = JobRecord::created_by(fact, rv) {
+            assert!(self.jobs.insert(record.id, record).is_none(), "a Job's number given twice");
+            return;
+        }
+        let Some(id) = fact.job() else { return };
+        let record = self.jobs.get_mut(&id).expect("a fact about a Job that was created");
+        if let Fact::PodsCreated { first, .. } = fact {
+            assert!(*first >= record.next_ordinal, "an ordinal given twice");
+        }
+        record.apply(fact, rv);
+        self.apply_pods(id, fact, rv);
+    }
+
+    fn apply_pods(&mut self, id: JobId, fact: &Fact, rv: u64) {
+        match fact {
+            Fact::PodsCreated { at, first, count, indexes, .. } => {
+                let pods: Vec<_> = Fact::created_pods(*first, *count, indexes).collect();
+                assert_eq!(pods.len(), *count as usize, "as many indexes as pods");
+                for ((ordinal, index), rv) in pods.into_iter().zip(rv..) {
+                    self.pods.insert((id, ordinal), PodRecord::new(id, ordinal, index, *at, rv));
+                }
+            }
+            Fact::PodsStarted { pods, .. } => {
+                for (ordinal, at) in pods {
+                    let pod = self.pod(id, *ordinal);
+                    assert_eq!(pod.phase, Phase::Pending, "a pod starts once");
+                    pod.phase = Phase::Running;
+                    pod.flags |= PodRecord::STARTED;
+                    pod.start_delta_ms = at.since_ms_u32(pod.created);
+                }
+            }
+            Fact::PodsWaiting { pods, .. } => {
+                for waiting in pods {
+                    let pod = self.pod(id, waiting.ordinal);
+                    pod.attempts += 1;
+                    pod.reason = waiting.reason;
+                }
+            }
+            Fact::PodsStopping { ordinals, .. } => {
+                for ordinal in ordinals {
+                    let pod = self.pod(id, *ordinal);
+                    assert!(!pod.has(PodRecord::STOPPING), "a pod is stopped once");
+                    pod.flags |= PodRecord::STOPPING;
+                }
+            }
+            Fact::PodsEnded { ends, .. } => {
+                for end in ends {
+                    let pod = self.pods.remove(&(id, end.ordinal)).expect("a pod ends once");
+                    assert_eq!(end.index, pod.index, "an end keeps its pod's index");
+                    assert_eq!(end.was_stopping, pod.has(PodRecord::STOPPING), "an end knows of the stop");
+                    if !end.was_stopping {
+                        assert_eq!(end.was_ready, pod.has(PodRecord::STARTED), "an end knows of the start");
+                    }
+                }
+            }
+            Fact::PodsRemoved { ordinals, .. } => {
+                let alive = ordinals.iter().find(|ordinal| self.pods.contains_key(&(id, **ordinal)));
+                assert_eq!(alive, None, "a pod is gone before it ended");
+            }
+            _ => {}
+        }
+    }
+
+    fn pod(&mut self, id: JobId, ordinal: u32) -> &mut PodRecord {
+        self.pods.get_mut(&(id, ordinal)).expect("a fact about a pod that is alive")
+    }
+
+    /// The resourceVersion of a Job's document, and the document.
+    pub(super) fn job_doc(&self, namespace: &str, name: &str) -> Option<(u64, Arc<str>)> {
+        let key = (Kind::Job, Arc::from(namespace), Arc::from(name));
+        self.docs.get(&key).map(|doc| (doc.rv, Arc::clone(doc.json.as_ref().expect("not deleted"))))
+    }
+
+    /// What a boot hands to `State::restore`.
+    pub(super) fn restored(&self, specs: &BTreeMap<Arc<str>, JobSpec>) -> Restored {
+        let namespaces =
+            self.docs.values().filter(|doc| doc.kind == Kind::Namespace).map(|doc| Arc::clone(&doc.name)).collect();
+        let jobs = self.jobs.values().map(|record| {
+            let (doc_rv, doc) = self.job_doc(&record.namespace, &record.name).expect("every Job has a document");
+            let of_job = (record.id, 0)..=(record.id, u32::MAX);
+            let pods = self.pods.range(of_job).map(|(_, pod)| *pod).collect();
+            RestoredJob { record: record.clone(), spec: specs[&doc].clone(), doc_rv, pods }
+        });
+        Restored { namespaces, jobs: jobs.collect(), logs: BTreeMap::new() }
+    }
+
+    /// Makes a Job look as if it had given `ordinals` pods already.
+    pub(super) fn skip_ordinals(&mut self, id: JobId, ordinals: u32) {
+        self.jobs.get_mut(&id).expect("a Job").next_ordinal = ordinals;
+    }
+}

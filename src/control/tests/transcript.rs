@@ -1,0 +1,125 @@
+//! What a step did, as one line.
+//!
+//! `+3` pod 3 was created and handed to a worker (`+3:1` with completion index 1, `+3(waits)` no worker has room);
+//! `>3` it was handed out later; `-3` it was told to stop (`-3(gone)` no worker had it, so it is gone); `S3` it ended and
+//! counts as succeeded, `F3` as failed, `I3` ignored, `D3` dropped; `~3` it ended after a stop and is gone;
+//! `W3(ErrImagePull)` it could not start; `Failed(DeadlineExceeded)` a condition; `!Conflict` a write was refused. Three or more pods in
+//! a row are `+0..2`. With several Jobs, each token opens with the Job's name.
+
+use super::store::MemStore;
+use crate::base::{JobId, NO_INDEX};
+use crate::control::Effects;
+use crate::model::{Condition, Counted, Fact, PodEnd};
+use std::collections::BTreeSet;
+
+type Pod = (JobId, u32);
+
+#[derive(PartialEq)]
+struct Token {
+    job: String,
+    sign: &'static str,
+    ordinal: u32,
+    rest: String,
+}
+
+/// Everything in `fx` but Events, published versions, starts and documents, which `verify` checks by rule.
+pub(super) fn transcript(fx: &Effects, store: &MemStore) -> String {
+    let launched: BTreeSet<Pod> =
+        fx.launches.iter().flat_map(|(_, pods)| pods).map(|launch| (launch.job, launch.ordinal)).collect();
+    let removed: BTreeSet<Pod> = fx.batch.facts.iter().flat_map(removed).collect();
+    let stopped: BTreeSet<Pod> = fx.batch.facts.iter().flat_map(stopped).collect();
+    let mut created = BTreeSet::new();
+    let mut lines: Vec<Token> = Vec::new();
+    for fact in &fx.batch.facts {
+        let Some(id) = fact.job() else { continue };
+        let job = if store.jobs.len() > 1 { format!("{}/", store.jobs[&id].name) } else { String::new() };
+        let mut say = |sign, ordinal, rest| lines.push(Token { job: job.clone(), sign, ordinal, rest });
+        match fact {
+            Fact::PodsCreated { first, count, indexes, .. } => {
+                for (ordinal, index) in Fact::created_pods(*first, *count, indexes) {
+                    created.insert((id, ordinal));
+                    let waits = if launched.contains(&(id, ordinal)) { "" } else { "(waits)" };
+                    let index = if index == NO_INDEX { String::new() } else { format!(":{index}") };
+                    say("+", ordinal, format!("{index}{waits}"));
+                }
+            }
+            Fact::PodsStopping { ordinals, .. } => {
+                for ordinal in ordinals {
+                    let gone = if removed.contains(&(id, *ordinal)) { "(gone)" } else { "" };
+                    say("-", *ordinal, gone.to_owned());
+                }
+            }
+            Fact::PodsEnded { ends, .. } => {
+                for end in ends.iter().filter(|end| !stopped.contains(&(id, end.ordinal))) {
+                    say(ended(end, removed.contains(&(id, end.ordinal))), end.ordinal, String::new());
+                }
+            }
+            Fact::PodsWaiting { pods, .. } => {
+                pods.iter().for_each(|pod| say("W", pod.ordinal, format!("({})", pod.reason.as_str())));
+            }
+            Fact::ConditionSet { condition, .. } => say("", u32::MAX, shown(condition)),
+            _ => {}
+        }
+    }
+    for (id, ordinal) in launched.difference(&created) {
+        let job = if store.jobs.len() > 1 { format!("{}/", store.jobs[id].name) } else { String::new() };
+        lines.push(Token { job, sign: ">", ordinal: *ordinal, rest: String::new() });
+    }
+    for error in fx.replies.iter().filter_map(|(_, reply)| reply.as_ref().err()) {
+        lines.push(Token { job: String::new(), sign: "!", ordinal: u32::MAX, rest: format!("{error:?}") });
+    }
+    joined(&lines)
+}
+
+/// A condition in short.
+pub(super) fn shown(condition: &Condition) -> String {
+    format!("{}({})", condition.kind.as_str(), condition.reason.as_str())
+}
+
+fn ended(end: &PodEnd, is_removed: bool) -> &'static str {
+    match (end.counted, is_removed) {
+        (Counted::Succeeded, false) => "S",
+        (Counted::Failed, false) => "F",
+        (Counted::Ignored, false) => "I",
+        (Counted::Dropped, false) => "D",
+        (Counted::Dropped, true) => "~",
+        (_, true) => "counted and gone: ",
+    }
+}
+
+fn removed(fact: &Fact) -> Vec<Pod> {
+    match fact {
+        Fact::PodsRemoved { job, ordinals } => ordinals.iter().map(|ordinal| (*job, *ordinal)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn stopped(fact: &Fact) -> Vec<Pod> {
+    match fact {
+        Fact::PodsStopping { job, ordinals, .. } => ordinals.iter().map(|ordinal| (*job, *ordinal)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The tokens with runs of three and more folded.
+fn joined(tokens: &[Token]) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut rest = tokens;
+    while let Some(first) = rest.first() {
+        let follows = |at: usize| {
+            let token = &rest[at];
+            let alike = (&token.job, token.sign, &token.rest) == (&first.job, first.sign, &first.rest);
+            alike && u64::from(token.ordinal) == u64::from(first.ordinal) + at as u64
+        };
+        let run = (1..rest.len()).take_while(|at| follows(*at)).count() + 1;
+        let taken = if run >= 3 { run } else { 1 };
+        let number = match (first.ordinal, taken) {
+            (u32::MAX, _) => String::new(),
+            (ordinal, 1) => ordinal.to_string(),
+            (ordinal, many) => format!("{ordinal}..{}", ordinal as usize + many - 1),
+        };
+        words.push(format!("{}{}{number}{}", first.job, first.sign, first.rest));
+        rest = &rest[taken..];
+    }
+    words.join(" ")
+}

@@ -1,0 +1,331 @@
+//! The language of the cases.
+
+use super::spec::Spec;
+use super::store::MemStore;
+use super::transcript::{shown, transcript};
+use super::verify::Verifier;
+use super::workers::{STOPPED, Workers};
+use crate::base::{JobId, Time, Uid, UidKey};
+use crate::control::{Capacity, Config, Effects, Input, NewJob, NewNamespace, NewSpec, State};
+use crate::model::{Batch, EventNote, Fact, JobRecord, JobSpec, JobStatus, Reason};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// When every case begins.
+pub(super) const START: Time = Time(1_800_000_000_000);
+
+/// Room enough that no pod has to wait for a worker.
+const ROOMY: Capacity = Capacity { workers: 2, queue_max: 100_000, alive_max: 100_000 };
+
+/// A state, its surroundings, and what has not been committed.
+pub(super) struct World {
+    pub(super) state: State,
+    pub(super) now: Time,
+    /// What the mirror would show if everything were durable.
+    pub(super) store: MemStore,
+    pub(super) workers: Workers,
+    /// Events since they were last looked at.
+    events: Vec<(JobId, EventNote)>,
+    capacity: Capacity,
+    verifier: Verifier,
+    specs: BTreeMap<Arc<str>, JobSpec>,
+    inputs: Vec<Input>,
+    fx: Effects,
+    /// The Job that a case speaks of.
+    name: &'static str,
+    written: u64,
+    next_rv: u64,
+    durable: MemStore,
+    undurable: Vec<Batch>,
+    last_written: Vec<u64>,
+    /// Everything that steps produced, as text; for comparing histories.
+    pub(super) history: Option<String>,
+}
+
+impl World {
+    /// An empty cluster with the namespace `default`.
+    pub(super) fn empty() -> Self {
+        Self::with_capacity(ROOMY)
+    }
+
+    pub(super) fn with_capacity(capacity: Capacity) -> Self {
+        let first_rv = 1;
+        let mut world = Self {
+            state: State::new(Config { uid_key: UidKey(7), first_rv, capacity }),
+            now: START,
+            store: MemStore::default(),
+            workers: Workers::default(),
+            events: Vec::new(),
+            capacity,
+            verifier: Verifier::restored(&MemStore::default(), first_rv),
+            specs: BTreeMap::new(),
+            inputs: Vec::new(),
+            fx: Effects::default(),
+            name: "pi",
+            written: 0,
+            next_rv: first_rv,
+            durable: MemStore::default(),
+            undurable: Vec::new(),
+            last_written: Vec::new(),
+            history: None,
+        };
+        world.namespace("default");
+        world.step("");
+        world
+    }
+
+    /// A cluster in which the Job `pi` was just posted.
+    pub(super) fn of(spec: Spec) -> Self {
+        let mut world = Self::empty();
+        world.create("pi", spec);
+        world
+    }
+
+    /// [`World::of`], with the first pods there for a second.
+    #[track_caller]
+    pub(super) fn started(spec: Spec, created: &str) -> Self {
+        let mut world = Self::of(spec);
+        world.step(created);
+        world.advance(1000);
+        world
+    }
+
+    // What clients do.
+
+    pub(super) fn namespace(&mut self, name: &str) {
+        self.written += 1;
+        self.inputs.push(Input::CreateNamespace(self.written, NewNamespace { name: name.into(), doc: "{}".into() }));
+    }
+
+    /// Posts a Job; the case speaks of it from here on.
+    pub(super) fn create(&mut self, name: &'static str, spec: Spec) {
+        let uid = Uid::v4(u128::from(self.written) << 64 | 0xfeed);
+        self.create_as("default", name, uid, spec);
+    }
+
+    pub(super) fn create_as(&mut self, namespace: &str, name: &'static str, uid: Uid, spec: Spec) {
+        let doc = self.write(&spec.0);
+        let new = NewJob { namespace: namespace.into(), name: name.into(), uid, created: self.now, doc, spec: spec.0 };
+        self.inputs.push(Input::CreateJob(self.written, Box::new(new)));
+        self.name = name;
+    }
+
+    /// Changes the spec, from the version that is current.
+    pub(super) fn update(&mut self, change: impl FnOnce(&mut JobSpec)) {
+        let (base_rv, doc) = self.store.job_doc("default", self.name).expect("the Job is there");
+        let mut spec = self.specs[&doc].clone();
+        change(&mut spec);
+        self.update_from(base_rv, "default", spec);
+    }
+
+    pub(super) fn update_from(&mut self, base_rv: u64, namespace: &str, spec: JobSpec) {
+        let doc = self.write(&spec);
+        let change = NewSpec { namespace: namespace.into(), name: self.name.into(), base_rv, doc, spec };
+        self.inputs.push(Input::UpdateJob(self.written, Box::new(change)));
+    }
+
+    fn write(&mut self, spec: &JobSpec) -> Arc<str> {
+        self.written += 1;
+        let doc: Arc<str> = format!("{{\"write\":{}}}", self.written).into();
+        self.specs.insert(Arc::clone(&doc), spec.clone());
+        doc
+    }
+
+    /// Speaks of another Job.
+    pub(super) fn focus(&mut self, name: &'static str) {
+        self.name = name;
+    }
+
+    // What workers do.
+
+    /// The guests of these pods run.
+    pub(super) fn run(&mut self, ordinals: impl IntoIterator<Item = u32>) {
+        let id = self.id();
+        ordinals.into_iter().for_each(|ordinal| self.workers.start(id, ordinal, self.now));
+    }
+
+    /// A pod ends now.
+    pub(super) fn exit(&mut self, ordinal: u32, code: u8) {
+        self.exit_at(ordinal, code, self.now);
+    }
+
+    pub(super) fn exit_at(&mut self, ordinal: u32, code: u8, finished: Time) {
+        self.workers.exit(self.id(), ordinal, code, finished);
+    }
+
+    pub(super) fn exits(&mut self, ordinals: impl IntoIterator<Item = u32>, code: u8) {
+        ordinals.into_iter().for_each(|ordinal| self.exit(ordinal, code));
+    }
+
+    pub(super) fn refuse(&mut self, ordinal: u32, reason: Reason) {
+        self.workers.refuse(self.id(), ordinal, reason);
+    }
+
+    /// The workers end what they were told to stop.
+    pub(super) fn end_stopped(&mut self) {
+        for (id, ordinal) in self.workers.stopping() {
+            self.workers.exit(id, ordinal, STOPPED, self.now);
+        }
+    }
+
+    // Time and steps.
+
+    pub(super) fn advance(&mut self, ms: u64) {
+        self.now = self.now.plus_ms(ms);
+    }
+
+    /// One step. `expected` is everything that it must do (see `transcript`).
+    #[track_caller]
+    pub(super) fn step(&mut self, expected: &str) {
+        let did = self.try_step();
+        assert_eq!(did, expected);
+    }
+
+    /// One step of which only the invariants are checked; says what it did.
+    pub(super) fn try_step(&mut self) -> String {
+        self.inputs.append(&mut self.workers.reports());
+        self.state.step(self.now, &mut self.inputs, &mut self.fx);
+        assert!(self.inputs.is_empty(), "a step takes all inputs");
+        let mut fx = std::mem::take(&mut self.fx);
+        if let Some(history) = &mut self.history {
+            history.push_str(&format!("{fx:?}\n"));
+        }
+        self.verifier.step(self.now, &fx, &self.state);
+        self.store.apply(&fx.batch);
+        let line = transcript(&fx, &self.store);
+        self.workers.take(&mut fx, self.capacity, &self.store.pods);
+        self.events.extend(fx.batch.facts.iter().filter_map(|fact| match fact {
+            Fact::Recorded { event } => Some((event.job, event.note.clone())),
+            _ => None,
+        }));
+        self.last_written = fx.replies.iter().filter_map(|(_, reply)| Some(reply.ok()?.rv)).collect();
+        self.next_rv = self.next_rv.max(fx.batch.next_rv());
+        self.undurable.push(fx.batch);
+        line
+    }
+
+    /// Jumps to the next deadline, which must be `ms` away, and steps.
+    #[track_caller]
+    pub(super) fn step_due_in(&mut self, ms: u64, expected: &str) {
+        assert_eq!(self.due_in_ms(), Some(ms), "the next deadline");
+        self.advance(ms);
+        self.step(expected);
+    }
+
+    /// Lets the status be published; nothing else may happen.
+    #[track_caller]
+    pub(super) fn settle(&mut self) {
+        self.advance(100);
+        self.step("");
+    }
+
+    pub(super) fn due_in_ms(&self) -> Option<u64> {
+        self.state.next_deadline().map(|at| at.since_ms(self.now))
+    }
+
+    /// What was done so far is durable.
+    pub(super) fn commit(&mut self) {
+        self.undurable.drain(..).for_each(|batch| self.durable.apply(&batch));
+    }
+
+    /// The engine dies with everything durable, and another one boots.
+    pub(super) fn crash(&mut self) {
+        self.commit();
+        self.crash_losing_undurable();
+    }
+
+    /// The engine dies; what was not durable never happened.
+    pub(super) fn crash_losing_undurable(&mut self) {
+        self.undurable.clear();
+        self.inputs.clear();
+        self.store = self.durable.clone();
+        self.workers = Workers::default();
+        self.next_rv += 1000;
+        let config = Config { uid_key: UidKey(7), first_rv: self.next_rv, capacity: self.capacity };
+        self.fx = Effects::default();
+        self.verifier = Verifier::restored(&self.store, self.next_rv);
+        self.state = State::restore(config, self.store.restored(&self.specs), self.now, &mut self.fx);
+    }
+
+    /// Makes the Job look as if it had given `ordinals` pods; takes a restart.
+    pub(super) fn skip_ordinals(&mut self, ordinals: u32) {
+        self.commit();
+        let id = self.id();
+        self.durable.skip_ordinals(id, ordinals);
+        self.crash_losing_undurable();
+    }
+
+    // What clients see.
+
+    pub(super) fn id(&self) -> JobId {
+        let found = self.store.jobs.values().find(|job| *job.name == *self.name);
+        found.expect("the Job was created").id
+    }
+
+    pub(super) fn record(&self) -> &JobRecord {
+        &self.store.jobs[&self.id()]
+    }
+
+    /// The spec of the current document.
+    pub(super) fn spec(&self) -> &JobSpec {
+        let (_, doc) = self.store.job_doc("default", self.name).expect("the Job is there");
+        &self.specs[&doc]
+    }
+
+    pub(super) fn job_status(&self) -> &JobStatus {
+        &self.record().status
+    }
+
+    /// `a`ctive, `r`eady, `t`erminating, `s`ucceeded, `f`ailed and `[completedIndexes]`; what is zero is left out.
+    #[track_caller]
+    pub(super) fn status(&self, expected: &str) {
+        let status = self.job_status();
+        let counts = [
+            ("a", status.active),
+            ("r", status.ready),
+            ("t", status.terminating),
+            ("s", status.succeeded),
+            ("f", status.failed),
+        ];
+        let mut words: Vec<String> = counts
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(letter, count)| format!("{letter}{count}"))
+            .collect();
+        if !status.completed.is_empty() {
+            words.push(format!("[{}]", status.completed));
+        }
+        assert_eq!(words.join(" "), expected);
+    }
+
+    #[track_caller]
+    pub(super) fn conditions(&self, expected: &str) {
+        let conditions: Vec<String> = self.job_status().conditions.iter().map(shown).collect();
+        assert_eq!(conditions.join(" "), expected);
+    }
+
+    #[track_caller]
+    pub(super) fn message(&self, expected: &str) {
+        let messages: Vec<&str> = self.job_status().conditions.iter().map(|c| c.message.as_ref()).collect();
+        assert_eq!(messages, [expected, expected]);
+    }
+
+    /// The Events about the Job since the last call.
+    pub(super) fn take_events(&mut self) -> Vec<EventNote> {
+        let id = self.id();
+        let (of_job, others) = std::mem::take(&mut self.events).into_iter().partition(|(job, _)| *job == id);
+        self.events = others;
+        let of_job: Vec<(JobId, EventNote)> = of_job;
+        of_job.into_iter().map(|(_, note)| note).collect()
+    }
+
+    /// The versions that the last step's replies name.
+    pub(super) fn last_written(&self) -> &[u64] {
+        &self.last_written
+    }
+
+    /// The facts of the last step.
+    pub(super) fn last_facts(&self) -> &[Fact] {
+        &self.undurable.last().expect("a step was made").facts
+    }
+}

@@ -9,5 +9,5 @@ mod field;
 pub mod job;
 mod status;
 
-pub use field::{FieldError, FieldErrorKind, FieldErrors};
+pub use field::{ERRORS_MAX, FieldError, FieldErrorKind, FieldErrors};
 pub use status::{Cause, Details, JOBS, NAMESPACES, PODS, Resource, Status, StatusReason};

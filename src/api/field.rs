@@ -120,13 +120,24 @@ pub(crate) fn json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned())
 }
 
-/// The errors found so far, in the order in which the reference finds them.
+/// Errors beyond this many are not kept: a body of 3 MiB can break a rule 300,000 times.
+pub const ERRORS_MAX: usize = 1000;
+
+/// The errors found so far, in the order in which the reference finds them; at most [`ERRORS_MAX`].
 #[derive(Debug, Default)]
 pub struct FieldErrors(Vec<FieldError>);
 
 impl FieldErrors {
-    fn push(&mut self, kind: FieldErrorKind, path: impl Into<String>, value: Option<String>, detail: impl Into<String>) {
-        self.0.push(FieldError { kind, path: path.into(), value, detail: detail.into() });
+    fn push(
+        &mut self,
+        kind: FieldErrorKind,
+        path: impl Into<String>,
+        value: Option<String>,
+        detail: impl Into<String>,
+    ) {
+        if self.0.len() < ERRORS_MAX {
+            self.0.push(FieldError { kind, path: path.into(), value, detail: detail.into() });
+        }
     }
 
     /// `Required value`.
@@ -223,6 +234,13 @@ mod tests {
                 "a: Not found: \"v\"",
             ]
         );
+    }
+
+    #[test]
+    fn the_list_of_errors_ends_at_its_limit() {
+        let mut errors = FieldErrors::default();
+        (0..ERRORS_MAX + 1).for_each(|_| errors.required("a", ""));
+        assert_eq!(errors.into_vec().len(), ERRORS_MAX);
     }
 
     #[test]

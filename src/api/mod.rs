@@ -16,7 +16,5 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub use decode::{Document, read_documents};
-pub use field::{FieldError, FieldErrorKind, FieldErrors};
-pub use local::{Answer, Api};
+pub use field::{ERRORS_MAX, FieldError, FieldErrorKind, FieldErrors};
 pub use status::{Cause, Details, JOBS, NAMESPACES, PODS, Resource, Status, StatusReason};

@@ -396,7 +396,11 @@ mod tests {
                 "Operation cannot be fulfilled on Job.batch \"x\": the UID in the precondition (A) does not match the UID \
                  in record (B). The object might have been deleted and then recreated",
             ),
-            (Status::internal(&std::fmt::Error), 500, "Internal error occurred: an error occurred when formatting an argument"),
+            (
+                Status::internal(&std::fmt::Error),
+                500,
+                "Internal error occurred: an error occurred when formatting an argument",
+            ),
         ];
         for (status, code, message) in cases {
             assert_eq!((status.code(), status.message.as_str()), (code, message));

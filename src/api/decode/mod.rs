@@ -23,6 +23,9 @@ pub const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// Unknown and repeated fields beyond this many are not listed (kubernetes: sigs.k8s.io/json keeps 100 strict errors).
 pub const STRICT_ERRORS_MAX: usize = 100;
 
+/// A path of an unknown or repeated field is cut to this many bytes (keys are the client's and may be long).
+const PATH_BYTES_MAX: usize = 1024;
+
 /// The first bytes of a body that an error shows.
 const SUMMARY_BYTES: usize = 30;
 
@@ -127,9 +130,8 @@ pub fn decode<T: DeserializeOwned>(
         KindError::NotAnObject(error) => unrecognised(expected, &error, body),
         KindError::Other(status) => status,
     })?;
-    let (object, mut faults) = normalise(&mut value)
-        .and_then(|()| typed(value))
-        .map_err(|error| cannot_be_handled(expected, &error))?;
+    let (object, mut faults) =
+        normalise(&mut value).and_then(|()| typed(value)).map_err(|error| cannot_be_handled(expected, &error))?;
     faults.extend(repeated.iter().map(|path| format!("duplicate field {}", quoted(path))));
     faults.truncate(STRICT_ERRORS_MAX);
     match validation {
@@ -152,7 +154,7 @@ pub fn typed<T: DeserializeOwned>(value: Value) -> Result<(T, Vec<String>), Stri
     let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
     let mut note = |path: serde_ignored::Path<'_>| {
         if unknown.len() < STRICT_ERRORS_MAX {
-            unknown.push(format!("unknown field {}", quoted(&field_path(&path))));
+            unknown.push(format!("unknown field {}", quoted(cut(&field_path(&path)))));
         }
     };
     let object = T::deserialize(serde_ignored::Deserializer::new(tracked, &mut note));
@@ -160,6 +162,11 @@ pub fn typed<T: DeserializeOwned>(value: Value) -> Result<(T, Vec<String>), Stri
         let path = without_options(&track.path());
         if path.is_empty() { error.to_string() } else { format!("{path}: {error}") }
     })
+}
+
+/// `path`, at most [`PATH_BYTES_MAX`] bytes of it.
+fn cut(path: &str) -> &str {
+    &path[..path.floor_char_boundary(PATH_BYTES_MAX)]
 }
 
 /// A path as kubectl knows it: `spec.template.spec.containers[0].comand`.

@@ -114,6 +114,15 @@ fn the_list_of_unknown_fields_ends_at_its_limit() {
 }
 
 #[test]
+fn long_paths_of_faults_are_cut() {
+    let key = "k".repeat(5000);
+    let body = format!(r#"{{"{key}":1,"metadata":{{"labels":{{"{key}":"a","{key}":"b"}}}}}}"#);
+    let warnings = read(&body, None, FieldValidation::Warn).expect("warned").warnings;
+    let lengths: Vec<usize> = warnings.iter().map(String::len).collect();
+    assert_eq!(lengths, ["unknown field \"\"", "duplicate field \"\""].map(|text| text.len() + 1024));
+}
+
+#[test]
 fn a_body_above_the_limit_is_refused_before_it_is_read() {
     let at_limit = format!("{{}}{}", " ".repeat(BODY_BYTES_MAX - 2));
     assert!(read(&at_limit, None, FieldValidation::Warn).is_ok());
@@ -133,7 +142,8 @@ fn depth_is_bounded_at_its_limit_in_both_languages() {
 
 #[test]
 fn yaml_reads_as_kubectl_reads_it() {
-    let tree = read_yaml("a: yes\nb: 0644\nc: 'yes'\nd: ~\ne: 1.5\nf: [x, 2]\ng: {on: off}\nh: 2.10.0\n").expect("yaml");
+    let tree =
+        read_yaml("a: yes\nb: 0644\nc: 'yes'\nd: ~\ne: 1.5\nf: [x, 2]\ng: {on: off}\nh: 2.10.0\n").expect("yaml");
     assert_eq!(
         tree.value,
         json!({"a": true, "b": 420, "c": "yes", "d": null, "e": 1.5, "f": ["x", 2], "g": {"on": false}, "h": "2.10.0"})
@@ -152,7 +162,8 @@ fn yaml_with_repeated_keys_or_several_documents_is_refused() {
 
 #[test]
 fn a_file_gives_its_documents_with_their_lines() {
-    let text = "# a comment\n\nkind: A\n---\n\nkind: B\ntext: |\n  --- not a mark\n---\n---\n# nothing\n--- \nkind: C\n...\n";
+    let text =
+        "# a comment\n\nkind: A\n---\n\nkind: B\ntext: |\n  --- not a mark\n---\n---\n# nothing\n--- \nkind: C\n...\n";
     let documents = read_documents(text).expect("three documents");
     let found: Vec<(u64, &Value)> = documents.iter().map(|document| (document.line, &document.value["kind"])).collect();
     assert_eq!(found, [(3, &json!("A")), (6, &json!("B")), (13, &json!("C"))]);

@@ -106,7 +106,7 @@ impl Reader {
                     }
                 }
             }
-            self.repeated.push(text + key);
+            self.repeated.push(super::cut(&(text + key)).to_owned());
         }
     }
 }

@@ -10,8 +10,7 @@ use serde_json::Value;
 
 /// Switches whose `false` says nothing. The other ones (`suspend`, `manualSelector`, …) are pointers in the reference, so
 /// their `false` is kept.
-const FALSE_IS_ABSENT: [&str; 8] =
-    ["stdin", "stdinOnce", "tty", "hostNetwork", "hostPID", "hostIPC", "readOnly", "optional"];
+const FALSE_IS_ABSENT: [&str; 7] = ["stdin", "stdinOnce", "tty", "hostNetwork", "hostPID", "hostIPC", "readOnly"];
 
 /// Texts whose emptiness says something, for the same reason.
 const EMPTY_IS_PRESENT: [&str; 7] = [
@@ -79,12 +78,14 @@ pub(super) fn semantic_eq<T: Serialize>(a: &T, b: &T) -> bool {
     (empty(&a) && empty(&b)) || eq(&a, &b, false)
 }
 
+/// `amounts`: the value is a map of quantities, or one of them.
 fn eq(a: &Value, b: &Value, amounts: bool) -> bool {
     match (a, b) {
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len()
                 && a.iter().all(|(key, a)| {
-                    let amounts = matches!(key.as_str(), "limits" | "requests" | "overhead") && a.is_object();
+                    let amounts =
+                        amounts || (matches!(key.as_str(), "limits" | "requests" | "overhead") && a.is_object());
                     b.get(key).is_some_and(|b| eq(a, b, amounts))
                 })
         }

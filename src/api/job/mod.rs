@@ -115,7 +115,8 @@ pub fn admit_patched(
         errors.invalid("patch", quoted(&shown), detail);
         Status::invalid("", "", "", &errors.into_vec())
     };
-    let (job, faults) = defaults::normalise(&mut patched).and_then(|()| decode::typed::<Job>(patched)).map_err(invalid)?;
+    let (job, faults) =
+        defaults::normalise(&mut patched).and_then(|()| decode::typed::<Job>(patched)).map_err(invalid)?;
     let warnings = match field_validation {
         FieldValidation::Strict if !faults.is_empty() => {
             return Err(invalid(format!("strict decoding error: {}", faults.join(", "))));

@@ -79,6 +79,9 @@ const TABLE: &[(&str, Rule)] = &[
     ("metadata.generation", Kept),
     ("metadata.labels", Kept),
     ("metadata.annotations", Keys(is_foreign, "an annotation of this name")),
+    // The server drops these two before it stores a Job.
+    ("metadata.managedFields", Kept),
+    ("metadata.selfLink", Kept),
     ("metadata.finalizers", Refused("finalizers")),
     ("metadata.ownerReferences", Refused("garbage collection by owner")),
     ("spec", Inside),
@@ -87,7 +90,10 @@ const TABLE: &[(&str, Rule)] = &[
     ("spec.backoffLimitPerIndex", Refused("a back-off limit for each index")),
     ("spec.completionMode", Kept),
     ("spec.completions", Kept),
-    ("spec.managedBy", When(|value| is_word(value, "kubernetes.io/job-controller"), "Jobs managed by another controller")),
+    (
+        "spec.managedBy",
+        When(|value| is_word(value, "kubernetes.io/job-controller"), "Jobs managed by another controller"),
+    ),
     ("spec.manualSelector", When(is_false, "selectors of one's own")),
     ("spec.maxFailedIndexes", Refused("a limit on failed indexes")),
     ("spec.parallelism", Kept),
@@ -142,10 +148,7 @@ const TABLE: &[(&str, Rule)] = &[
     ("spec.template.spec.nodeSelector", Refused("choosing a node")),
     ("spec.template.spec.os", Refused("choosing an operating system")),
     ("spec.template.spec.overhead", Refused("runtime classes")),
-    (
-        "spec.template.spec.preemptionPolicy",
-        When(|value| is_word(value, "PreemptLowerPriority"), "priorities of pods"),
-    ),
+    ("spec.template.spec.preemptionPolicy", When(|value| is_word(value, "PreemptLowerPriority"), "priorities of pods")),
     ("spec.template.spec.priority", When(|value| value.as_i64() == Some(0), "priorities of pods")),
     ("spec.template.spec.priorityClassName", Refused("priorities of pods")),
     ("spec.template.spec.readinessGates", Refused("readiness gates")),
@@ -212,7 +215,10 @@ const TABLE: &[(&str, Rule)] = &[
     ("spec.template.spec.containers[].resources.requests", Kept),
     ("spec.template.spec.containers[].restartPolicy", Refused("restart policies of containers")),
     ("spec.template.spec.containers[].restartPolicyRules", Refused("restart policies of containers")),
-    ("spec.template.spec.containers[].securityContext", When(is_empty, "security contexts; every pod is a sandbox already")),
+    (
+        "spec.template.spec.containers[].securityContext",
+        When(is_empty, "security contexts; every pod is a sandbox already"),
+    ),
     ("spec.template.spec.containers[].startupProbe", Refused("probes")),
     ("spec.template.spec.containers[].stdin", Refused("input to a container")),
     ("spec.template.spec.containers[].stdinOnce", Refused("input to a container")),
@@ -309,7 +315,11 @@ fn limits(document: &Value, errors: &mut FieldErrors) {
         let is_number = fuel.bytes().all(|byte| byte.is_ascii_digit());
         if !is_number || fuel.parse::<u64>().is_ok_and(|fuel| fuel == 0) || fuel.parse::<u64>().is_err() {
             let path = format!("spec.template.metadata.annotations[{FUEL_ANNOTATION}]");
-            errors.invalid(path, quoted(fuel), "must be a positive integer: units of fuel, about one a wasm instruction");
+            errors.invalid(
+                path,
+                quoted(fuel),
+                "must be a positive integer: units of fuel, about one a wasm instruction",
+            );
         }
     }
 }
@@ -328,5 +338,4 @@ fn grouped(number: i64) -> String {
 }
 
 #[cfg(test)]
-#[path = "offered_tests.rs"]
 mod tests;

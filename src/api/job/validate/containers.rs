@@ -168,7 +168,8 @@ fn field_ref(field: &ObjectFieldSelector, path: &str, errors: &mut FieldErrors) 
         unconverted(format!("unsupported pod version: {version}"));
         return;
     }
-    let subscripted = given.strip_suffix("']").and_then(|rest| rest.split_once("['")).filter(|(name, _)| !name.is_empty());
+    let subscripted =
+        given.strip_suffix("']").and_then(|rest| rest.split_once("['")).filter(|(name, _)| !name.is_empty());
     let key = match subscripted {
         Some(("metadata.annotations", key)) => key.to_lowercase(),
         Some(("metadata.labels", key)) => key.to_owned(),

@@ -3,7 +3,7 @@
 use super::text::{dns_label, dns_subdomain, label_value, qualified_name};
 use crate::api::field::{FieldErrors, json, quoted};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// All keys and values of an object's annotations together (kubernetes: `TotalAnnotationSizeLimitB`).
 const ANNOTATION_BYTES_MAX: usize = 256 * 1024;
@@ -119,9 +119,8 @@ fn finalizers(finalizers: &[String], path: &str, errors: &mut FieldErrors) {
 /// What may not change in an update (kubernetes: `ValidateObjectMetaUpdate`); the syntax again.
 pub(super) fn validate_update(new: &ObjectMeta, old: &ObjectMeta, path: &str, errors: &mut FieldErrors) {
     if old.deletion_timestamp.is_some() {
-        let known = old.finalizers.as_deref().unwrap_or(&[]);
-        let mut added: Vec<&String> = new.finalizers.iter().flatten().filter(|name| !known.contains(name)).collect();
-        added.sort();
+        let known: BTreeSet<&String> = old.finalizers.iter().flatten().collect();
+        let added: BTreeSet<&String> = new.finalizers.iter().flatten().filter(|name| !known.contains(name)).collect();
         if !added.is_empty() {
             let detail = format!(
                 "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
@@ -140,7 +139,11 @@ pub(super) fn validate_update(new: &ObjectMeta, old: &ObjectMeta, path: &str, er
     immutable("namespace", text(&new.namespace), text(&old.namespace));
     immutable("uid", text(&new.uid), text(&old.uid));
     immutable("deletionTimestamp", json(&new.deletion_timestamp), json(&old.deletion_timestamp));
-    immutable("deletionGracePeriodSeconds", json(&new.deletion_grace_period_seconds), json(&old.deletion_grace_period_seconds));
+    immutable(
+        "deletionGracePeriodSeconds",
+        json(&new.deletion_grace_period_seconds),
+        json(&old.deletion_grace_period_seconds),
+    );
     labels(new.labels.as_ref(), &format!("{path}.labels"), errors);
     annotations(new.annotations.as_ref(), &format!("{path}.annotations"), errors);
     owners(new.owner_references.as_deref().unwrap_or(&[]), &format!("{path}.ownerReferences"), errors);

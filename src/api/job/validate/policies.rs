@@ -3,6 +3,7 @@
 use super::scalars::not_negative;
 use super::text::qualified_name;
 use crate::api::field::{FieldErrors, json, quoted};
+use crate::api::job::COMPLETIONS_MAX;
 use crate::base::IndexSet;
 use k8s_openapi::api::batch::v1::{
     JobSpec, PodFailurePolicyOnExitCodesRequirement, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
@@ -10,7 +11,7 @@ use k8s_openapi::api::batch::v1::{
 };
 use std::collections::BTreeSet;
 
-/// Rules of either policy (kubernetes: `maxPodFailurePolicyRules`, `maxSuccessPolicyRule`).
+/// Rules of either policy; further ones are not looked at, because the list is refused anyway (kubernetes: `maxPodFailurePolicyRules`, `maxSuccessPolicyRule`).
 const RULES_MAX: usize = 20;
 /// kubernetes: `maxPodFailurePolicyOnExitCodesValues`.
 const EXIT_CODES_MAX: usize = 255;
@@ -45,7 +46,7 @@ pub(super) fn failure(spec: &JobSpec, errors: &mut FieldErrors) {
     if policy.rules.len() > RULES_MAX {
         errors.too_many(path, policy.rules.len(), RULES_MAX);
     }
-    for (at, rule) in policy.rules.iter().enumerate() {
+    for (at, rule) in policy.rules.iter().enumerate().take(RULES_MAX) {
         failure_rule(spec, rule, &format!("{path}[{at}]"), errors);
     }
 }
@@ -136,7 +137,7 @@ fn success_rules(policy: &SuccessPolicy, completions: i32, errors: &mut FieldErr
     if policy.rules.len() > RULES_MAX {
         errors.too_many(path, policy.rules.len(), RULES_MAX);
     }
-    for (at, rule) in policy.rules.iter().enumerate() {
+    for (at, rule) in policy.rules.iter().enumerate().take(RULES_MAX) {
         success_rule(rule, completions, &format!("{path}[{at}]"), errors);
     }
 }
@@ -151,7 +152,11 @@ fn success_rule(rule: &SuccessPolicyRule, completions: i32, path: &str, errors: 
     not_negative(Some(i64::from(count)), &path, errors);
     let mut at_most = |max: i64, what: &str| {
         if i64::from(count) > max {
-            errors.invalid(&path, count.to_string(), format!("must be less than or equal to {max} (the number of {what})"));
+            errors.invalid(
+                &path,
+                count.to_string(),
+                format!("must be less than or equal to {max} (the number of {what})"),
+            );
         }
     };
     at_most(i64::from(completions), "specified completions");
@@ -160,11 +165,15 @@ fn success_rule(rule: &SuccessPolicyRule, completions: i32, path: &str, errors: 
     }
 }
 
-/// How many indexes are listed; 0 when the list is refused.
+/// How many indexes are listed; 0 when the list is refused. A Job above our own limit of completions is refused for that,
+/// before its list could take as much memory as it likes.
 fn indexes(text: &str, completions: i32, path: &str, errors: &mut FieldErrors) -> u32 {
     let path = format!("{path}.succeededIndexes");
     if text.len() > INDEXES_BYTES_MAX {
         errors.too_long(&path, INDEXES_BYTES_MAX);
+    }
+    if i64::from(completions) > COMPLETIONS_MAX {
+        return u32::MAX;
     }
     match IndexSet::parse(text, u32::try_from(completions).unwrap_or(0)) {
         Ok(set) => set.len(),

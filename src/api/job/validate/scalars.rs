@@ -109,9 +109,10 @@ fn indexed(spec: &JobSpec, errors: &mut FieldErrors) {
 }
 
 fn not_indexed(spec: &JobSpec, errors: &mut FieldErrors) {
-    for (path, value) in
-        [("spec.backoffLimitPerIndex", spec.backoff_limit_per_index), ("spec.maxFailedIndexes", spec.max_failed_indexes)]
-    {
+    for (path, value) in [
+        ("spec.backoffLimitPerIndex", spec.backoff_limit_per_index),
+        ("spec.maxFailedIndexes", spec.max_failed_indexes),
+    ] {
         if let Some(value) = value {
             errors.invalid(path, value.to_string(), "requires indexed completion mode");
         }
@@ -136,11 +137,7 @@ pub(super) fn restart_policy(spec: &JobSpec, errors: &mut FieldErrors) {
         "Never" => {}
         "OnFailure" if spec.pod_failure_policy.is_none() => {}
         "OnFailure" => {
-            errors.invalid(
-                path,
-                quoted("OnFailure"),
-                "only \"Never\" is supported when podFailurePolicy is specified",
-            );
+            errors.invalid(path, quoted("OnFailure"), "only \"Never\" is supported when podFailurePolicy is specified");
         }
         other => errors.not_supported(path, quoted(other), &["OnFailure", "Never"]),
     }

@@ -1,6 +1,6 @@
 //! The integration tests: one binary, so that wasmtime is linked once.
 
-mod replay;
 mod cli;
 mod crash;
+mod replay;
 mod tidy;

@@ -169,9 +169,19 @@ fn mistakes_are_told_with_their_place_and_what_to_do() {
             2,
             &["unknown field `backofLimit` in Job.spec", "stdin:12:3", "did you mean `backoffLimit`?"],
         ),
-        ("unknown image", job.replace("coracle/pi", "coracle/pie"), 4, &["no module `coracle/pie:latest` here", "have: "]),
+        (
+            "unknown image",
+            job.replace("coracle/pi", "coracle/pie"),
+            4,
+            &["no module `coracle/pie:latest` here", "have: "],
+        ),
         ("not offered", format!("{job}  suspend: true\n"), 2, &["spec.suspend: Forbidden: not offered", "stdin:"]),
-        ("invalid", job.replace("restartPolicy: Never", "restartPolicy: Always"), 2, &["valid values: \"OnFailure\", \"Never\""]),
+        (
+            "invalid",
+            job.replace("restartPolicy: Never", "restartPolicy: Always"),
+            2,
+            &["valid values: \"OnFailure\", \"Never\""],
+        ),
         ("not yaml", "a: [".to_owned(), 2, &["not a manifest", "stdin"]),
         ("nothing", "\n".to_owned(), 2, &["no manifest in stdin"]),
         ("another kind", "kind: Service\napiVersion: v1\n".to_owned(), 2, &["kind \"Service\" cannot be run"]),
@@ -207,12 +217,17 @@ fn wrong_usage_ends_with_2() {
 fn inspect_says_what_a_module_is_and_what_is_refused() {
     let ran = coracle(&["inspect", guest("hello").to_str().expect("text")]);
     assert_eq!(ran.code, 0, "{}", ran.err);
-    for text in ["command (WASI preview 1)", "memory   2 MiB at the start", "wasi_snapshot_preview1.fd_write", "_start"] {
+    for text in ["command (WASI preview 1)", "memory   2 MiB at the start", "wasi_snapshot_preview1.fd_write", "_start"]
+    {
         assert!(ran.out.contains(text), "{text:?} is not in {}", ran.out);
     }
     let dir = tempfile::tempdir().expect("a directory");
     let cases = [
-        ("lib.wat", "(module (func (export \"_initialize\")) (func (export \"add\")))", "has no entry point: it is a reactor"),
+        (
+            "lib.wat",
+            "(module (func (export \"_initialize\")) (func (export \"add\")))",
+            "has no entry point: it is a reactor",
+        ),
         ("needs.wat", "(module (import \"env\" \"host_log\" (func)) (func (export \"_start\")))", "env.host_log"),
     ];
     for (name, text, refusal) in cases {

@@ -197,7 +197,8 @@ impl History {
 #[test]
 fn two_hundred_kills_lose_and_double_nothing() {
     let seed = std::env::var("CORACLE_CRASH_SEED").ok().and_then(|text| text.parse().ok());
-    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()) ^ u64::from(std::ptr::from_ref(&KILLS).addr() as u32));
+    let seed =
+        seed.unwrap_or_else(|| u64::from(std::process::id()) ^ u64::from(std::ptr::from_ref(&KILLS).addr() as u32));
     eprintln!("CORACLE_CRASH_SEED={seed}");
     let mut rng = Rng::new(seed);
     let dir = tempfile::tempdir().expect("a temporary directory");

@@ -57,12 +57,7 @@ pub(super) async fn events(State(handle): Engine, Names([namespace]): Names<1>, 
     list_of("EventList", "v1", rv, rendered)
 }
 
-pub(super) async fn create(
-    State(handle): Engine,
-    Names([namespace]): Names<1>,
-    query: Query,
-    sent: Sent,
-) -> Answered {
+pub(super) async fn create(State(handle): Engine, Names([namespace]): Names<1>, query: Query, sent: Sent) -> Answered {
     let request = request(&sent, &namespace, &query, "CreateOptions")?;
     let mut taken = String::new();
     for draw in 1.. {
@@ -88,7 +83,12 @@ pub(super) async fn create(
     unreachable!("the last draw returns")
 }
 
-fn request<'a>(sent: &'a Sent, namespace: &'a str, query: &Query, options: &'static str) -> Result<Request<'a>, Status> {
+fn request<'a>(
+    sent: &'a Sent,
+    namespace: &'a str,
+    query: &Query,
+    options: &'static str,
+) -> Result<Request<'a>, Status> {
     query.refuse(&["dryRun"])?;
     let field_validation = FieldValidation::parse(query.get("fieldValidation"), options)?;
     Ok(Request { body: &sent.bytes, content_type: sent.content_type(), namespace, field_validation })
@@ -111,7 +111,8 @@ pub(super) async fn update(
     let old = handle.view().job(&namespace, &name).ok_or_else(|| Status::not_found(JOBS, &name))?;
     let admitted = admit_update(&old.doc.json, &name, &request)?;
     if let Some(seen) = admitted.resource_version {
-        let seen: u64 = seen.parse().map_err(|_| Status::bad_request(format!("invalid resource version \"{seen}\"")))?;
+        let seen: u64 =
+            seen.parse().map_err(|_| Status::bad_request(format!("invalid resource version \"{seen}\"")))?;
         // Only a client's write counts as a change, not the controller's status.
         if seen < old.doc.rv {
             return Err(Status::modified(JOBS, &name));

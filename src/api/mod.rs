@@ -16,5 +16,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub use decode::{Document, read_documents};
 pub use field::{ERRORS_MAX, FieldError, FieldErrorKind, FieldErrors};
+pub use local::{Answer, Api};
 pub use status::{Cause, Details, JOBS, NAMESPACES, PODS, Resource, Status, StatusReason};

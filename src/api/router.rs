@@ -50,7 +50,8 @@ pub(super) fn json(code: StatusCode, body: String, warnings: &[String]) -> Respo
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     for warning in warnings {
-        let text: String = warning.chars().flat_map(|c| (c == '"' || c == '\\').then_some('\\').into_iter().chain([c])).collect();
+        let text: String =
+            warning.chars().flat_map(|c| (c == '"' || c == '\\').then_some('\\').into_iter().chain([c])).collect();
         if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
             headers.append(header::WARNING, value);
         }
@@ -66,7 +67,8 @@ impl<const N: usize> FromRequestParts<Handle> for Names<N> {
 
     async fn from_request_parts(parts: &mut Parts, state: &Handle) -> Result<Self, Status> {
         let path = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await;
-        let names: Vec<String> = path.map_err(|_| Status::unknown_resource())?.0.into_iter().map(|(_, name)| name).collect();
+        let names: Vec<String> =
+            path.map_err(|_| Status::unknown_resource())?.0.into_iter().map(|(_, name)| name).collect();
         names.try_into().map(Self).map_err(|_| Status::unknown_resource())
     }
 }
@@ -143,9 +145,8 @@ fn content_type(headers: &HeaderMap) -> Option<String> {
 
 /// A list's body around its items (kubernetes: `metav1.List`).
 pub(super) fn list(kind: &str, api_version: &str, rv: u64, items: impl Iterator<Item = String>) -> Response {
-    let mut body = format!(
-        r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{{"resourceVersion":"{rv}"}},"items":["#
-    );
+    let mut body =
+        format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{{"resourceVersion":"{rv}"}},"items":["#);
     for (at, item) in items.enumerate() {
         if at > 0 {
             body.push(',');

@@ -134,7 +134,11 @@ fn refusals_are_statuses_in_kubernetes_words() {
                 "strict decoding error: unknown field \"spec.paralelism\"",
             ),
             (api.get(&format!("{JOBS_PATH}?labelSelector=a%3Db")).await, 400, "labelSelector is not offered"),
-            (api.post("/api/v1/namespaces", &json!({"metadata": {"name": "A b"}})).await, 422, "Namespace \"A b\" is invalid"),
+            (
+                api.post("/api/v1/namespaces", &json!({"metadata": {"name": "A b"}})).await,
+                422,
+                "Namespace \"A b\" is invalid",
+            ),
             (api.post("/api/v1/namespaces", &json!({"metadata": {"name": "default"}})).await, 409, "already exists"),
         ];
         for (answer, status, text) in cases {
@@ -153,10 +157,11 @@ fn generated_names_are_drawn_for_each_job() {
     with_api(async |api, engine| {
         let mut manifest = job("", "0");
         manifest["metadata"] = json!({"generateName": "run-"});
-        let names: std::collections::BTreeSet<String> = [api.post(JOBS_PATH, &manifest).await, api.post(JOBS_PATH, &manifest).await]
-            .iter()
-            .map(|answer| answer.body["metadata"]["name"].as_str().unwrap_or_default().to_owned())
-            .collect();
+        let names: std::collections::BTreeSet<String> =
+            [api.post(JOBS_PATH, &manifest).await, api.post(JOBS_PATH, &manifest).await]
+                .iter()
+                .map(|answer| answer.body["metadata"]["name"].as_str().unwrap_or_default().to_owned())
+                .collect();
         assert_eq!(names.len(), 2);
         assert!(names.iter().all(|name| name.starts_with("run-") && name.len() == 9), "{names:?}");
         engine.stop();
@@ -166,7 +171,8 @@ fn generated_names_are_drawn_for_each_job() {
 #[test]
 fn a_new_namespace_takes_jobs() {
     with_api(async |api, engine| {
-        let created = api.post("/api/v1/namespaces", &json!({"metadata": {"name": "team-a", "labels": {"x": "y"}}})).await;
+        let created =
+            api.post("/api/v1/namespaces", &json!({"metadata": {"name": "team-a", "labels": {"x": "y"}}})).await;
         assert_eq!(created.status, 201, "{}", created.text);
         assert_eq!(created.body["metadata"]["labels"], json!({"kubernetes.io/metadata.name": "team-a", "x": "y"}));
         let answer = api.post("/apis/batch/v1/namespaces/team-a/jobs", &job("a", "0")).await;
@@ -199,7 +205,10 @@ fn a_paused_job_goes_on_when_its_parallelism_is_raised_by_put() {
         assert_eq!(conflict.status, 409, "{}", conflict.text);
         assert!(conflict.text.contains("the object has been modified"), "{}", conflict.text);
         let same = api.put(&path, &done).await;
-        assert_eq!((same.status, &same.body["metadata"]["resourceVersion"]), (200, &done["metadata"]["resourceVersion"]));
+        assert_eq!(
+            (same.status, &same.body["metadata"]["resourceVersion"]),
+            (200, &done["metadata"]["resourceVersion"])
+        );
         engine.stop();
     });
 }

@@ -36,7 +36,11 @@ pub enum ImageError {
         why: &'static str,
     },
     /// No module has this name or digest (Kubernetes: `ErrImagePull`).
-    #[error("no module `{image}` here\n  = have: {}\n  = help: coracle run ./{}.wasm runs a file", Have(have), file_stem(image))]
+    #[error(
+        "no module `{image}` here\n  = have: {}\n  = help: coracle run ./{}.wasm runs a file",
+        Have(have),
+        file_stem(image)
+    )]
     Unknown {
         /// The name with its tag or digest.
         image: String,

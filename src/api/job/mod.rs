@@ -21,9 +21,9 @@ use crate::model::JobSpec;
 pub use defaults::Identity;
 use k8s_openapi::api::batch::v1::Job;
 pub use offered::COMPLETIONS_MAX;
-pub(super) use validate::dns_label;
 use serde_json::Value;
 use std::sync::Arc;
+pub(super) use validate::dns_label;
 
 const JOB: Expected = Expected { api_version: "batch/v1", kind: "Job", internal: "batch.Job" };
 

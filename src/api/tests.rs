@@ -1,58 +1,15 @@
 //! The router without sockets, over a whole engine with a scripted runtime.
 
 use super::Api;
-use crate::engine::{Engine, EngineConfig};
-use crate::exec::{Busy, LoadError, Outcome, PodLog, PodSetup, Runtime, Stream, Trace};
-use crate::model::{PodTemplate, Reason};
-use crate::store::Sqlite;
+use crate::engine::Engine;
+use crate::engine::testing::in_memory;
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 const JOBS_PATH: &str = "/apis/batch/v1/namespaces/default/jobs";
 
-/// Guests that print `hello` and end with the exit code that their first argument says; `wait` never ends.
-struct Scripted;
-
-impl Runtime for Scripted {
-    type Code = ();
-
-    fn cached(&self, _: &PodTemplate) -> Option<()> {
-        Some(())
-    }
-
-    fn load(&self, _: &PodTemplate) -> Result<(), LoadError> {
-        Ok(())
-    }
-
-    fn run(&self, (): (), pod: PodSetup, log: PodLog) -> impl Future<Output = Result<Outcome, Busy>> + 'static {
-        async move {
-            log.write(Stream::Stdout, b"hello\n");
-            let word = pod.args.get(1).cloned().unwrap_or_default();
-            if word == "wait" {
-                std::future::pending::<()>().await;
-            }
-            let exit_code = word.parse().unwrap_or(0);
-            let reason = if exit_code == 0 { Reason::Completed } else { Reason::Error };
-            Ok(Outcome { exit_code, reason, fuel: 0, peak_bytes: 0, message: None, trace: None })
-        }
-    }
-
-    fn explain(&self, (): &(), _: &Trace) -> String {
-        String::new()
-    }
-
-    fn tick(&self) {}
-
-    fn slots(&self) -> usize {
-        64
-    }
-}
-
 /// Runs `test` against the API of a fresh engine.
 fn with_api<F: Future<Output = ()>>(test: impl FnOnce(Api, Engine) -> F) {
-    let config = EngineConfig { workers: 1, log_dir: None, log_bytes_max: 1 << 20 };
-    let store = Box::new(Sqlite::in_memory().expect("a store"));
-    let engine = Engine::start(&config, store, Arc::new(Scripted)).expect("an engine");
+    let engine = in_memory();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(test(Api::new(engine.handle().clone()), engine));
 }
@@ -100,7 +57,7 @@ fn a_job_is_created_runs_and_is_read_back_with_its_pod_log_and_events() {
         let pod = api.get(&format!("/api/v1/namespaces/default/pods/{name}")).await.body;
         assert_eq!(pod["status"]["phase"], "Succeeded");
         let log = api.get(&format!("/api/v1/namespaces/default/pods/{name}/log")).await;
-        assert_eq!((log.status, log.text.as_str()), (200, "hello\n"));
+        assert_eq!((log.status, log.text.as_str()), (200, "0"));
         let events = api.get("/api/v1/namespaces/default/events").await.body;
         let reasons: Vec<&str> =
             events["items"].as_array().expect("items").iter().filter_map(|event| event["reason"].as_str()).collect();
@@ -221,8 +178,13 @@ fn a_waiting_pod_has_no_log_and_a_living_one_has_what_it_wrote() {
         let running = |pods: &Value| pods["items"][0]["status"]["phase"] == "Running";
         let pods = wait_for(&api, &engine, path, running).await;
         let name = pods["items"][0]["metadata"]["name"].as_str().expect("a pod");
-        let log = api.get(&format!("{path}/{name}/log")).await;
-        assert_eq!((log.status, log.text.as_str()), (200, "hello\n"));
+        // Its output is flushed a moment after it was written.
+        let mut log = api.get(&format!("{path}/{name}/log")).await;
+        while log.status == 200 && log.text.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            log = api.get(&format!("{path}/{name}/log")).await;
+        }
+        assert_eq!((log.status, log.text.as_str()), (200, "wait"));
         let other = api.get(&format!("{path}/{name}/log?container=x")).await;
         assert_eq!(other.status, 400);
         assert!(other.text.contains(&format!("container x is not valid for pod {name}")), "{}", other.text);

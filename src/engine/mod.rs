@@ -9,6 +9,8 @@ mod control;
 mod handle;
 mod inbox;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use crate::base::{Rng, Time};

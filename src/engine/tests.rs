@@ -1,64 +1,18 @@
 //! The engine over a scripted runtime: what is answered is durable, what is durable comes back.
 
+use super::testing::{in_memory, on_disk, start};
 use super::*;
 use crate::base::Uid;
 use crate::control::{NewJob, WriteError};
-use crate::exec::{Busy, LoadError, Outcome, PodLog, PodSetup, Stream, Trace};
-use crate::model::{Batch, ConditionType, Fold, JobSpec, PodTemplate, Reason, Recovered};
+use crate::model::{Batch, ConditionType, Fold, JobSpec, JobStatus, Reason, Recovered};
 use crate::store::Sqlite;
-use std::path::Path;
-
-/// Guests that print their first argument and end with it as their exit code; `wait` never ends.
-struct Scripted;
-
-impl Runtime for Scripted {
-    type Code = ();
-
-    fn cached(&self, _: &PodTemplate) -> Option<()> {
-        Some(())
-    }
-
-    fn load(&self, _: &PodTemplate) -> Result<(), LoadError> {
-        Ok(())
-    }
-
-    fn run(&self, (): (), pod: PodSetup, log: PodLog) -> impl Future<Output = Result<Outcome, Busy>> + 'static {
-        async move {
-            let word = pod.args.get(1).cloned().unwrap_or_default();
-            log.write(Stream::Stdout, word.as_bytes());
-            if word == "wait" {
-                std::future::pending::<()>().await;
-            }
-            let exit_code = word.parse().unwrap_or(0);
-            let reason = if exit_code == 0 { Reason::Completed } else { Reason::Error };
-            Ok(Outcome { exit_code, reason, fuel: 0, peak_bytes: 0, message: None, trace: None })
-        }
-    }
-
-    fn explain(&self, (): &(), _: &Trace) -> String {
-        String::new()
-    }
-
-    fn tick(&self) {}
-
-    fn slots(&self) -> usize {
-        128
-    }
-}
-
-fn start(store: Box<dyn Store>, dir: Option<&Path>) -> Engine {
-    let config = EngineConfig { workers: 2, log_dir: dir.map(|dir| dir.join("logs")), log_bytes_max: 1 << 20 };
-    Engine::start(&config, store, Arc::new(Scripted)).expect("the engine starts")
-}
-
-fn on_disk(dir: &Path) -> Engine {
-    start(Box::new(Sqlite::open(&dir.join("store.db")).expect("a store")), Some(dir))
-}
+use crate::view::JobObject;
 
 fn job(name: &str, word: &str, completions: u32, parallelism: u32) -> NewJob {
+    let uid = Uid::v4(u128::from(name.as_bytes()[0]));
     let doc = serde_json::json!({
         "apiVersion": "batch/v1", "kind": "Job",
-        "metadata": {"name": name, "namespace": "default", "uid": Uid::v4(7).to_string()},
+        "metadata": {"name": name, "namespace": "default", "uid": uid.to_string()},
         "spec": {
             "completionMode": "Indexed", "completions": completions, "parallelism": parallelism, "backoffLimit": 0,
             "template": {"metadata": {}, "spec": {"containers": [{"name": "c", "image": "i", "args": [word]}]}},
@@ -68,7 +22,7 @@ fn job(name: &str, word: &str, completions: u32, parallelism: u32) -> NewJob {
     NewJob {
         namespace: "default".into(),
         name: name.into(),
-        uid: Uid::v4(7),
+        uid,
         created: now(),
         spec: JobSpec::from_doc(&doc).expect("a document"),
         doc: doc.into(),
@@ -80,14 +34,15 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 /// Waits until the Job is as `test` wants it.
-async fn wait_for(
-    handle: &Handle,
-    name: &str,
-    test: impl Fn(&crate::model::JobStatus) -> bool,
-) -> crate::view::JobObject {
+async fn wait_for(handle: &Handle, name: &str, test: impl Fn(&JobStatus) -> bool) -> JobObject {
+    wait_after(handle, 0, name, test).await
+}
+
+/// Waits until the Job is, at a version above `after`, as `test` wants it.
+async fn wait_after(handle: &Handle, after: u64, name: &str, test: impl Fn(&JobStatus) -> bool) -> JobObject {
     loop {
         let rv = handle.view().rv();
-        if let Some(job) = handle.view().job("default", name).filter(|job| test(&job.status)) {
+        if let Some(job) = handle.view().job("default", name).filter(|job| job.rv > after && test(&job.status)) {
             return job;
         }
         handle.view().shown(rv + 1).await;
@@ -96,7 +51,7 @@ async fn wait_for(
 
 #[test]
 fn a_job_runs_to_its_end_and_its_logs_are_there() {
-    let engine = start(Box::new(Sqlite::in_memory().expect("a store")), None);
+    let engine = in_memory();
     let handle = engine.handle().clone();
     block_on(async {
         handle.create_job(job("a", "0", 5000, 1000)).await.expect("created");
@@ -114,7 +69,7 @@ fn a_job_runs_to_its_end_and_its_logs_are_there() {
 
 #[test]
 fn a_failing_job_fails_with_its_exit_code_kept() {
-    let engine = start(Box::new(Sqlite::in_memory().expect("a store")), None);
+    let engine = in_memory();
     let handle = engine.handle().clone();
     block_on(async {
         handle.create_job(job("a", "3", 1, 1)).await.expect("created");
@@ -144,8 +99,7 @@ fn what_was_there_before_a_stop_is_there_after_it_and_goes_on() {
     block_on(async {
         let again = handle.create_job(job("done", "0", 10, 10)).await;
         assert_eq!(again, Err(RequestError::Refused(WriteError::AlreadyExists)));
-        let waits = wait_for(&handle, "waits", |status| status.ready == 4).await;
-        assert!(waits.rv > last_rv, "versions go on");
+        let waits = wait_after(&handle, last_rv, "waits", |status| status.ready == 4).await;
         assert_eq!((waits.status.active, waits.status.failed), (4, 0), "the loss does not count");
     });
     let (_, pods) = handle.view().pods(None, Some(handle.view().job("default", "waits").expect("there").doc.key.uid));
@@ -196,7 +150,7 @@ fn a_store_that_fails_acknowledges_nothing_and_says_so() {
 
 #[test]
 fn a_job_in_a_namespace_that_is_not_there_is_refused() {
-    let engine = start(Box::new(Sqlite::in_memory().expect("a store")), None);
+    let engine = in_memory();
     let answer = block_on(engine.handle().create_job(NewJob { namespace: "nope".into(), ..job("a", "0", 1, 1) }));
     assert_eq!(answer, Err(RequestError::Refused(WriteError::NoNamespace)));
     engine.stop();

@@ -1,3 +1,5 @@
+//! From bytes to a Job, or to a Status in the reference's words.
+
 use super::*;
 use k8s_openapi::api::batch::v1::Job;
 use proptest::prelude::*;

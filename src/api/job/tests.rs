@@ -1,3 +1,5 @@
+//! Admission as a whole: recorded bodies, and that whatever is admitted can be read back.
+
 use super::*;
 use crate::base::{Time, Uid};
 use crate::model::{CompletionMode, EnvValue, FieldPath};

@@ -1,3 +1,5 @@
+//! Every field that the types know is either offered or refused.
+
 use super::*;
 use k8s_openapi::api::batch::v1::Job;
 use serde::de::value::StrDeserializer;

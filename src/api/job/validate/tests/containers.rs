@@ -1,3 +1,5 @@
+//! Rules of containers.
+
 use super::*;
 
 /// The only container, with these fields.

@@ -1,3 +1,5 @@
+//! Rules of metadata (contract of batch/v1, section 4.1).
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Rules of podFailurePolicy and successPolicy (contract of batch/v1, section 4.4 and 4.5).
+
 use super::*;
 
 const RULE: &str = "spec.podFailurePolicy.rules[0]";

@@ -1,3 +1,5 @@
+//! Rules of the numbers and words of a JobSpec (contract of batch/v1, section 4.3).
+
 use super::*;
 
 #[test]

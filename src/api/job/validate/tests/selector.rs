@@ -1,3 +1,5 @@
+//! Rules of the selector and the generated labels (contract of batch/v1, section 4.2).
+
 use super::*;
 
 const LABELS: &str = "spec.template.metadata.labels";

@@ -1,3 +1,5 @@
+//! Rules of the pod template.
+
 use super::*;
 
 fn pod(fields: &Value) -> Value {

@@ -1,3 +1,5 @@
+//! Rules of names and labels.
+
 use super::super::text::*;
 use super::{LABEL, LABEL_VALUE, QUALIFIED, SUBDOMAIN};
 

@@ -1,3 +1,5 @@
+//! Rules of an update (contract of batch/v1, section 5.1).
+
 use super::*;
 use crate::api::job::defaults::{prepare_update, share_labels};
 

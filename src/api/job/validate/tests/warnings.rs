@@ -1,3 +1,5 @@
+//! What is warned of and not refused (contract of batch/v1, section 4.6).
+
 use super::super::warnings;
 use super::*;
 

@@ -1,0 +1,62 @@
+//! An engine for tests: the real one over a scripted runtime.
+
+use super::{Engine, EngineConfig};
+use crate::exec::{Busy, LoadError, Outcome, PodLog, PodSetup, Runtime, Stream, Trace};
+use crate::model::{PodTemplate, Reason};
+use crate::store::{Sqlite, Store};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Guests that print their first argument and end with it as their exit code; `wait` never ends.
+struct Scripted;
+
+impl Runtime for Scripted {
+    type Code = ();
+
+    fn cached(&self, _: &PodTemplate) -> Option<()> {
+        Some(())
+    }
+
+    fn load(&self, _: &PodTemplate) -> Result<(), LoadError> {
+        Ok(())
+    }
+
+    fn run(&self, (): (), pod: PodSetup, log: PodLog) -> impl Future<Output = Result<Outcome, Busy>> + 'static {
+        async move {
+            let word = pod.args.get(1).cloned().unwrap_or_default();
+            log.write(Stream::Stdout, word.as_bytes());
+            if word == "wait" {
+                std::future::pending::<()>().await;
+            }
+            let exit_code = word.parse().unwrap_or(0);
+            let reason = if exit_code == 0 { Reason::Completed } else { Reason::Error };
+            Ok(Outcome { exit_code, reason, fuel: 0, peak_bytes: 0, message: None, trace: None })
+        }
+    }
+
+    fn explain(&self, (): &(), _: &Trace) -> String {
+        String::new()
+    }
+
+    fn tick(&self) {}
+
+    fn slots(&self) -> usize {
+        128
+    }
+}
+
+/// An engine over `store`.
+pub(crate) fn start(store: Box<dyn Store>, dir: Option<&Path>) -> Engine {
+    let config = EngineConfig { workers: 2, log_dir: dir.map(|dir| dir.join("logs")), log_bytes_max: 1 << 20 };
+    Engine::start(&config, store, Arc::new(Scripted)).expect("the engine starts")
+}
+
+/// An engine whose state is in `dir`.
+pub(crate) fn on_disk(dir: &Path) -> Engine {
+    start(Box::new(Sqlite::open(&dir.join("store.db")).expect("a store")), Some(dir))
+}
+
+/// An engine that keeps nothing.
+pub(crate) fn in_memory() -> Engine {
+    start(Box::new(Sqlite::in_memory().expect("a store")), None)
+}

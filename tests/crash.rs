@@ -6,7 +6,7 @@
 
 use coracle::base::{JobId, Rng};
 use coracle::exec::Logs;
-use coracle::model::{Batch, Counted, Fact, Phase};
+use coracle::model::{Batch, Fact, JobRecord, Phase, Recovered};
 use coracle::store::{Sqlite, Store as _};
 use coracle::view::View;
 use std::collections::{BTreeMap, BTreeSet};
@@ -106,6 +106,8 @@ impl Run {
 
     /// Kills the run; gives all that it said from then on.
     fn kill(&mut self) -> Vec<String> {
+        let ended = self.child.try_wait().expect("the run is ours");
+        assert!(ended.is_none(), "the run ended by itself: {ended:?} {:?}", self.said.iter().collect::<Vec<_>>());
         self.child.kill().expect("SIGKILL");
         self.child.wait().expect("the run is ours");
         let rest: Vec<String> = self.said.iter().collect();
@@ -114,84 +116,93 @@ impl Run {
     }
 }
 
-/// Everything that was ever durable, as this test read it.
+/// Everything that was durable at the last look.
 #[derive(Default)]
 struct History {
     next_rv: u64,
+    /// Batches as they lay there, by first version.
     batches: BTreeMap<u64, Vec<u8>>,
-    names: BTreeMap<String, JobId>,
-    next_ordinal: BTreeMap<JobId, u32>,
-    succeeded: BTreeSet<(JobId, u32)>,
-    active: BTreeMap<JobId, i64>,
+    jobs: BTreeMap<JobId, JobRecord>,
+    folds: usize,
 }
 
 impl History {
-    /// Reads what is new in a copy of the store, and checks it against all that was there before.
+    /// Reads a copy of the store, and checks it against the last look.
     fn read(&mut self, dir: &Path) {
         let copy = tempfile::tempdir().expect("a temporary directory");
-        for file in ["store.db", "store.db-wal"] {
-            if dir.join(file).exists() {
-                std::fs::copy(dir.join(file), copy.path().join(file)).expect("a copy");
-            }
+        for file in ["store.db", "store.db-wal"].iter().filter(|file| dir.join(file).exists()) {
+            std::fs::copy(dir.join(file), copy.path().join(file)).expect("a copy");
         }
-        let store = rusqlite::Connection::open(copy.path().join("store.db")).expect("the copy opens");
-        let mut query = match store.prepare("SELECT rv_first, facts FROM batches ORDER BY rv_first") {
-            Ok(query) => query,
-            // Killed before the first run made its tables.
-            Err(_) if self.batches.is_empty() => return,
-            Err(error) => panic!("the store lost its tables: {error}"),
-        };
-        let rows = query.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)));
-        let rows: Vec<(i64, Vec<u8>)> = rows.expect("rows").map(|row| row.expect("a row")).collect();
+        let mut store = Sqlite::open(&copy.path().join("store.db")).expect("the copy opens");
+        let recovered = store.recover().expect("the copy recovers");
         let found: BTreeMap<u64, Vec<u8>> =
-            rows.into_iter().map(|(rv, facts)| (u64::try_from(rv).expect("a version"), facts)).collect();
-        for (rv, facts) in &self.batches {
+            recovered.batches.iter().map(|batch| (batch.first_rv, encoded(batch))).collect();
+        // A fold replaces the oldest batches; all others stay as they were.
+        let oldest = found.keys().next().copied().unwrap_or(u64::MAX);
+        self.folds += usize::from(self.batches.keys().next().is_some_and(|rv| *rv < oldest));
+        for (rv, facts) in self.batches.range(oldest..) {
             assert_eq!(found.get(rv), Some(facts), "the batch at version {rv} was durable and has changed");
         }
-        for (rv, facts) in found {
-            if !self.batches.contains_key(&rv) {
-                self.add(rv, &facts);
-                self.batches.insert(rv, facts);
-            }
+        for rv in found.keys().filter(|rv| !self.batches.contains_key(rv)) {
+            assert!(*rv >= self.next_rv, "version {rv} was given twice: {} is next", self.next_rv);
         }
+        assert!(recovered.last_rv + 1 >= self.next_rv, "versions went back to {}", recovered.last_rv);
+        assert!(
+            recovered.first_rv > recovered.last_rv,
+            "the next boot would give version {} again",
+            recovered.first_rv
+        );
+        let jobs = self.replay(&recovered);
+        self.check_progress(&jobs);
+        (self.next_rv, self.batches, self.jobs) = (recovered.last_rv + 1, found, jobs);
     }
 
-    fn add(&mut self, first_rv: u64, facts: &[u8]) {
-        assert!(first_rv >= self.next_rv, "version {first_rv} was given twice: {} is next", self.next_rv);
-        let batch = Batch { first_rv, facts: Batch::decode_facts(facts).expect("facts"), docs: Vec::new() };
-        self.next_rv = batch.next_rv();
-        for fact in &batch.facts {
-            self.add_fact(fact);
-        }
-    }
-
-    fn add_fact(&mut self, fact: &Fact) {
-        match fact {
-            Fact::JobCreated { job, name, .. } => {
-                assert!(self.names.insert(name.to_string(), *job).is_none(), "Job {name} was created twice");
+    /// The Jobs as the fold and the batches after it make them.
+    fn replay(&self, recovered: &Recovered) -> BTreeMap<JobId, JobRecord> {
+        let mut jobs: BTreeMap<JobId, JobRecord> = recovered.jobs.iter().map(|job| (job.id, job.clone())).collect();
+        for (rv, fact) in recovered.batches.iter().flat_map(Batch::numbered) {
+            if let Fact::PodsCreated { job, first, .. } = fact {
+                assert!(*first >= jobs[job].next_ordinal, "ordinal {first} of Job {} was given twice", job.0);
             }
-            Fact::PodsCreated { job, first, count, .. } => {
-                let next = self.next_ordinal.entry(*job).or_default();
-                assert!(*first >= *next, "ordinal {first} of Job {} was given twice", job.0);
-                *next = first + count;
-                *self.active.entry(*job).or_default() += i64::from(*count);
-            }
-            Fact::PodsEnded { job, ends } => {
-                for end in ends {
-                    *self.active.entry(*job).or_default() -= 1;
-                    if end.counted == Counted::Succeeded {
-                        let is_new = self.succeeded.insert((*job, end.index));
-                        assert!(is_new, "index {} of Job {} was counted twice", end.index, job.0);
-                    }
+            if let Some(created) = JobRecord::created_by(fact, rv) {
+                assert!(jobs.insert(created.id, created).is_none(), "a Job's number was given twice");
+            } else if let Some(job) = fact.job().and_then(|id| jobs.get_mut(&id)) {
+                // Panics when an index is counted twice.
+                if !matches!(fact, Fact::Recorded { .. }) {
+                    job.apply(fact, rv);
                 }
             }
-            _ => {}
+        }
+        jobs
+    }
+
+    fn check_progress(&self, jobs: &BTreeMap<JobId, JobRecord>) {
+        for (id, before) in &self.jobs {
+            let now = jobs.get(id).unwrap_or_else(|| panic!("Job {} was durable and is gone", before.name));
+            assert_eq!((now.uid, &now.name), (before.uid, &before.name));
+            assert!(now.next_ordinal >= before.next_ordinal, "ordinals of {} went back", now.name);
+            let lost = before.status.completed.iter().find(|index| !now.status.completed.contains(*index));
+            assert_eq!(lost, None, "an index of {} was done and is not", now.name);
+        }
+        for job in jobs.values() {
+            assert_eq!(job.status.succeeded, job.status.completed.len(), "an index of {} was counted twice", job.name);
+            assert_eq!(job.status.failed, 0, "a pod of {} failed", job.name);
         }
     }
 
-    fn in_flight(&self) -> i64 {
-        self.active.values().sum()
+    fn in_flight(&self) -> u32 {
+        self.jobs.values().map(|job| job.status.active).sum()
     }
+
+    fn done(&self) -> u32 {
+        self.jobs.values().map(|job| job.status.succeeded).sum()
+    }
+}
+
+fn encoded(batch: &Batch) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    batch.encode_facts(&mut bytes);
+    bytes
 }
 
 #[test]
@@ -229,16 +240,17 @@ fn two_hundred_kills_lose_and_double_nothing() {
         history.read(&data);
         in_flight += usize::from(history.in_flight() > 0);
         for name in &acknowledged {
-            assert!(history.names.contains_key(name), "Job {name} was acknowledged and is gone");
+            assert!(history.jobs.values().any(|job| *job.name == **name), "Job {name} was acknowledged and is gone");
         }
         attempt += 1;
     }
     assert!(in_flight >= IN_FLIGHT_MIN, "only {in_flight} of {attempt} kills met work in flight");
     assert!(acknowledged.len() > KILLS / 2, "only {} Jobs were acknowledged", acknowledged.len());
     eprintln!(
-        "{attempt} kills: {in_flight} with work in flight, {recoveries} in a recovery, {} Jobs acknowledged, {} pods done",
+        "{attempt} kills: {in_flight} with work in flight, {recoveries} in a recovery, {} Jobs acknowledged, {} pods done, {} folds",
         acknowledged.len(),
-        history.succeeded.len()
+        history.done(),
+        history.folds
     );
     finish(&data, &base);
     check_the_end(&data, &acknowledged);

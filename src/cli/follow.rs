@@ -226,7 +226,7 @@ impl Follower {
     }
 
     fn done(&self, jobs: &[Followed]) -> Done {
-        let mut done = Done { wanted: Some(0), ..Done::default() };
+        let mut done = Done { wanted: Some(0), ended_here: self.tally.count(), ..Done::default() };
         for job in jobs {
             let status = job.look(&self.handle).map(|job| job.status).unwrap_or_default();
             done.succeeded += u64::from(status.succeeded);

@@ -41,6 +41,8 @@ pub(super) struct Done {
     pub(super) succeeded: u64,
     pub(super) failed: u64,
     pub(super) active: u64,
+    /// Pods that ended in this run; a run that goes on counts earlier successes only above.
+    pub(super) ended_here: u64,
     /// How many successes there will be; `None` when a Job has no completions.
     pub(super) wanted: Option<u64>,
 }
@@ -122,7 +124,7 @@ impl Progress {
 fn plain_line(name: &str, done: Done, elapsed_ms: u64) -> String {
     let percent = done.percent().map(|percent| format!(" {percent} %")).unwrap_or_default();
     let failed = if done.failed > 0 { format!(", {} failed", grouped(done.failed)) } else { String::new() };
-    let rate = (done.succeeded + done.failed) * 1000 / elapsed_ms.max(1);
+    let rate = done.ended_here * 1000 / elapsed_ms.max(1);
     let eta = done.wanted.filter(|_| rate > 0).map(|wanted| wanted.saturating_sub(done.succeeded) / rate);
     let eta = eta.map(|seconds| format!(", ETA {seconds} s")).unwrap_or_default();
     format!(
@@ -139,12 +141,12 @@ mod tests {
 
     #[test]
     fn a_plain_line_says_how_far_and_how_fast() {
-        let done = Done { succeeded: 100_231, failed: 1, active: 8, wanted: Some(1_000_000) };
+        let done = Done { succeeded: 100_231, failed: 1, active: 8, ended_here: 100_232, wanted: Some(1_000_000) };
         assert_eq!(
             plain_line("render", done, 10_000),
             "render 10 %: 100,231 ok, 1 failed, 8 active, 10,023/s, ETA 89 s"
         );
-        let done = Done { succeeded: 3, failed: 0, active: 2, wanted: None };
+        let done = Done { succeeded: 3, failed: 0, active: 2, ended_here: 3, wanted: None };
         assert_eq!(plain_line("queue", done, 0), "queue: 3 ok, 2 active, 3,000/s");
     }
 }

@@ -6,9 +6,10 @@ use super::local::Local;
 use super::manifest::{self, Manifest, Source};
 use super::progress::{Mode, Progress};
 use super::{inspect, tell};
+use crate::base::Quantity;
 use crate::modules::{Digest, Modules};
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `coracle run`.
@@ -252,16 +253,39 @@ async fn create_namespace(manifest: &Manifest, sources: &[Source], local: &Local
     Ok(())
 }
 
-/// Whether everything that `wanted` says stands in `there` as well; defaults only add.
+/// Whether everything that `wanted` says stands in `there` as well; defaults only add, and what is empty is not kept.
 fn is_within(wanted: &Value, there: &Value) -> bool {
     match (wanted, there) {
-        (Value::Object(wanted), Value::Object(there)) => wanted
-            .iter()
-            .all(|(key, value)| value.is_null() || there.get(key).is_some_and(|other| is_within(value, other))),
+        (Value::Object(wanted), Value::Object(there)) => wanted.iter().all(|(key, value)| match there.get(key) {
+            Some(Value::Object(other)) if matches!(key.as_str(), "limits" | "requests") => have_amounts(value, other),
+            Some(other) => is_within(value, other),
+            None => is_empty(value),
+        }),
         (Value::Array(wanted), Value::Array(there)) => {
             wanted.len() == there.len() && wanted.iter().zip(there).all(|(wanted, there)| is_within(wanted, there))
         }
         (wanted, there) => wanted == there,
+    }
+}
+
+/// Quantities are kept in canonical form: `1024Mi` stands there as `1Gi`.
+fn have_amounts(wanted: &Value, there: &Map<String, Value>) -> bool {
+    let amount = |value: &Value| match value {
+        Value::String(text) => text.parse::<Quantity>().ok(),
+        other => other.to_string().parse().ok(),
+    };
+    wanted.as_object().is_none_or(|wanted| {
+        wanted.iter().all(|(name, value)| there.get(name).is_some_and(|other| amount(value) == amount(other)))
+    })
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.values().all(is_empty),
+        Value::String(text) => text.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
@@ -304,8 +328,11 @@ mod tests {
 
     #[test]
     fn defaults_do_not_make_a_manifest_another_one() {
-        let wanted = json!({"a": 1, "b": {"c": [1, {"d": 2}]}, "n": null});
+        let wanted = json!({"a": 1, "b": {"c": [1, {"d": 2}]}, "n": null, "e": [], "o": {"p": {}}});
         assert!(is_within(&wanted, &json!({"a": 1, "b": {"c": [1, {"d": 2, "x": 3}], "y": 4}, "z": 5})));
+        let limits = |text: Value| json!({"limits": {"memory": text}});
+        assert!(is_within(&limits(json!("1024Mi")), &limits(json!("1Gi"))));
+        assert!(!is_within(&limits(json!("1023Mi")), &limits(json!("1Gi"))));
         assert!(!is_within(&wanted, &json!({"a": 2, "b": {"c": [1, {"d": 2}]}})));
         assert!(!is_within(&wanted, &json!({"a": 1, "b": {"c": [1]}})));
     }

@@ -20,8 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// What all logs together may take when nothing else is said, bytes.
 pub const LOG_BYTES_MAX_DEFAULT: u64 = 1 << 30;
 
-/// Closed segments that are kept at the most, whatever their size: each holds a file descriptor.
-pub const SEGMENTS_MAX: usize = 256;
+/// Closed segments that are kept at the most, whatever their size: each is a file, and each boot leaves one a worker.
+pub const SEGMENTS_MAX: usize = 16_384;
 
 /// No segment is smaller than this for the sake of `max_bytes`.
 const SEGMENT_BYTES_MIN: u32 = 64 << 10;
@@ -123,7 +123,7 @@ impl Logs {
             let mut header = [0; SEGMENT_HEADER as usize];
             let boot = file.read_exact_at(&mut header, 0).ok().and_then(|()| read_segment_header(&header));
             if let Some(boot) = boot {
-                self.add(Segment { number, boot, file, path: Some(path), bytes: bytes.into() });
+                self.add(Segment { number, boot, file: None, path: Some(path), bytes: bytes.into() });
                 self.closed(number);
             }
         }
@@ -203,7 +203,13 @@ impl Logs {
         };
         let opened = file.and_then(|file| file.write_all_at(&segment_header(self.boot), 0).map(|()| file));
         let file = opened.map_err(|source| LogsError::Open { path: path.clone().unwrap_or_default(), source })?;
-        Ok(self.add(Segment { number, boot: self.boot, file, path, bytes: u64::from(SEGMENT_HEADER).into() }))
+        Ok(self.add(Segment {
+            number,
+            boot: self.boot,
+            file: Some(file),
+            path,
+            bytes: u64::from(SEGMENT_HEADER).into(),
+        }))
     }
 
     fn add(&self, segment: Segment) -> Arc<Segment> {
@@ -228,6 +234,14 @@ impl Logs {
 
     /// Nobody appends to this segment any more.
     pub(super) fn closed(&self, number: u32) {
+        // Readers open it again by its name, so that old segments hold no file descriptor.
+        if let Some(mut segment) = self.segments.get_mut(&number)
+            && segment.file.is_some()
+            && let Some(path) = segment.path.clone()
+        {
+            let bytes = segment.bytes.load(Ordering::Relaxed).into();
+            *segment = Arc::new(Segment { number, boot: segment.boot, file: None, path: Some(path), bytes });
+        }
         self.closed_segments().insert(number);
         self.prune();
     }

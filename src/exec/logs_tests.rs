@@ -1,7 +1,7 @@
 //! Logs as workers write them and readers see them.
 
 use super::log::PodLog;
-use super::segments::{RECORD_HEADER, SEGMENT_HEADER, SegmentWriter};
+use super::segments::{RECORD_HEADER, SEGMENT_HEADER, SegmentWriter, segment_header};
 use super::{LOG_BYTES_MAX_DEFAULT, LOG_BYTES_PER_POD_MAX, LogEntry, Logs, LogsError, SEGMENTS_MAX, Stream};
 use crate::base::{JobId, Time};
 use crate::model::LogExtent;
@@ -173,12 +173,30 @@ fn no_more_segments_are_kept_than_allowed() {
     let dir = tempfile::tempdir().expect("a folder");
     let boots = u32::try_from(SEGMENTS_MAX).expect("few") + 3;
     for boot in 0..boots {
-        let mut world = World::new(Some(dir.path()), boot, LOG_BYTES_MAX_DEFAULT);
-        world.append(boot, LogExtent::default(), 1, &[(Stdout, b"x")]);
+        fs::write(dir.path().join(format!("{boot:010}.log")), segment_header(boot)).expect("a segment");
     }
+    Logs::open(Some(dir.path()), boots, LOG_BYTES_MAX_DEFAULT).expect("the logs");
     let files = segment_files(dir.path());
     assert_eq!(files.len(), SEGMENTS_MAX);
     assert_eq!(files[0], dir.path().join("0000000003.log"));
+}
+
+/// Three hundred boots leave three hundred small segments: far more than the file descriptors that may be held.
+#[test]
+fn logs_of_many_boots_are_kept_and_hold_no_file_descriptors() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut extents = Vec::new();
+    for boot in 0..300 {
+        let mut world = World::new(Some(dir.path()), boot, LOG_BYTES_MAX_DEFAULT);
+        extents.push(world.append(boot, LogExtent::default(), 1, &[(Stdout, b"x")]));
+    }
+    let logs = Logs::open(Some(dir.path()), 300, LOG_BYTES_MAX_DEFAULT).expect("the logs");
+    let held = |fd: &fs::DirEntry| fs::read_link(fd.path()).is_ok_and(|path| path.starts_with(dir.path()));
+    let fds = fs::read_dir("/proc/self/fd").expect("procfs").flatten().filter(held).count();
+    assert_eq!(fds, 0);
+    for extent in extents {
+        assert_eq!(logs.read(extent).expect("a log").len(), 1);
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::log::{LOG_BYTES_PER_POD_MAX, read_runs};
 use super::logs::{LogEntry, LogsError};
 use super::segments::{RECORD_HEADER, RecordHeader, SEGMENT_HEADER, Segment};
 use crate::model::{LogExtent, NO_SEGMENT};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -57,10 +58,15 @@ impl Window {
         self.segment = Some(segment.clone());
         let want = usize::try_from(offset - self.start).ok()? + len;
         self.bytes.resize(want.max(WINDOW_BYTES), 0);
+        let opened = match (&segment.file, &segment.path) {
+            (None, Some(path)) => Some(File::open(path).ok()?),
+            _ => None,
+        };
+        let file = segment.file.as_ref().or(opened.as_ref())?;
         let mut have = 0;
         while have < self.bytes.len() {
             let at = u64::from(self.start) + u64::try_from(have).ok()?;
-            match segment.file.read_at(&mut self.bytes[have..], at) {
+            match file.read_at(&mut self.bytes[have..], at) {
                 Ok(0) | Err(_) => break,
                 Ok(count) => have += count,
             }

@@ -35,7 +35,8 @@ pub(super) struct Segment {
     pub(super) number: u32,
     /// The boot that wrote it.
     pub(super) boot: u32,
-    pub(super) file: File,
+    /// `None` once nobody appends to it and it can be opened by its path.
+    pub(super) file: Option<File>,
     /// `None` for one in memory, which has no name.
     pub(super) path: Option<PathBuf>,
     /// Bytes written.
@@ -202,7 +203,8 @@ impl SegmentWriter {
 
     fn write_pending(&mut self) {
         let Some(segment) = self.segment.as_ref().filter(|_| !self.pending.is_empty()) else { return };
-        match segment.file.write_all_at(&self.pending, self.written.into()) {
+        let file = segment.file.as_ref().expect("the segment that is appended to is open");
+        match file.write_all_at(&self.pending, self.written.into()) {
             Ok(()) => {
                 self.written = self.end();
                 segment.bytes.store(self.written.into(), Ordering::Relaxed);

@@ -108,10 +108,10 @@ impl Pods {
         Some(&mut self.slots.get_mut(slot as usize)?.as_mut()?.pod)
     }
 
-    /// The pod that a worker speaks of. Workers only speak of pods that they were given and that have not ended.
-    pub(super) fn reported(&mut self, slot: u32, job: JobId, ordinal: u32) -> &mut Live {
-        let pod = self.get_mut(slot).expect("a worker reports a pod that has ended");
-        assert!(pod.job == job && pod.ordinal == ordinal, "a worker reports a pod that is not in its slot");
+    /// The pod that a worker or a queue speaks of. Both only speak of pods that they were given and that have not ended.
+    pub(super) fn named(&mut self, slot: u32, job: JobId, ordinal: u32) -> &mut Live {
+        let pod = self.get_mut(slot).expect("only pods that have not ended are spoken of");
+        assert!(pod.job == job && pod.ordinal == ordinal, "another pod is in the slot");
         pod
     }
 

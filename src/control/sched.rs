@@ -77,7 +77,7 @@ impl Sched {
     /// Takes up to a quantum of the Job whose turn it is; none if they were forgotten.
     pub(super) fn take(&mut self, max: u32) -> Option<(JobId, Vec<Waiter>)> {
         let job = self.turns.pop_front()?;
-        let queue = self.waiting.get_mut(&job).expect("a Job with a turn has waiters");
+        let queue = self.waiting.get_mut(&job).expect("a Job with a turn has a queue");
         let taken: Vec<Waiter> = queue.drain(..queue.len().min(QUANTUM).min(max as usize)).collect();
         if queue.is_empty() {
             self.waiting.remove(&job);

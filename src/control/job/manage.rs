@@ -85,7 +85,7 @@ fn create_run(state: &mut State, id: JobId, first: u32, max: u32, fx: &mut Effec
     let budget = job.events.left(created);
     let said: Vec<(u32, u32)> = Fact::created_pods(first, count, &indexes).take(budget).collect();
     for (ordinal, index) in Fact::created_pods(first, count, &indexes) {
-        let slot = state.pods.insert(Live::new(id, ordinal, index, created));
+        let slot = state.pods.insert(Live::new(id, ordinal, index));
         state.sched.wait(id, (slot, ordinal));
     }
     state.record(fx, Fact::PodsCreated { job: id, at: created, first, count, indexes });

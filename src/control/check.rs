@@ -22,6 +22,7 @@ impl State {
             check_job(job, pods.get(id).unwrap_or(&none));
         }
         self.check_places();
+        self.check_timers();
     }
 
     fn check_places(&self) {
@@ -31,11 +32,26 @@ impl State {
         assert_eq!(running as usize, count(|place| matches!(place, Place::Running(..))), "pods running on workers");
         let mut seen = BTreeSet::new();
         for (id, (slot, ordinal)) in self.sched.waiters() {
-            if let Some(pod) = self.pods.get(slot).filter(|pod| pod.job == id && pod.ordinal == ordinal) {
-                assert_eq!(pod.place, Place::Waiting, "pod {}/{ordinal} waits and is on a worker", id.0);
-                assert!(seen.insert((id, ordinal)), "pod {}/{ordinal} waits twice", id.0);
-            }
+            let pod = self.pods.get(slot).filter(|pod| pod.job == id && pod.ordinal == ordinal);
+            let place = pod.map(|pod| pod.place);
+            assert_eq!(place, Some(Place::Waiting), "pod {}/{ordinal} waits for its turn", id.0);
+            assert!(seen.insert((id, ordinal)), "pod {}/{ordinal} waits twice", id.0);
         }
+        let waiting = |pod: &Live| pod.place == Place::Waiting && !seen.contains(&(pod.job, pod.ordinal));
+        let forgotten = self.pods.iter().find(|(_, pod)| waiting(pod) && pod.refusals == 0);
+        assert!(forgotten.is_none(), "{forgotten:?} waits for nothing");
+    }
+
+    /// What is due is bounded by what there is.
+    fn check_timers(&self) {
+        let mut timers = BTreeMap::new();
+        for (id, at) in self.timers.of_jobs() {
+            assert_eq!(timers.insert(id, at), None, "job {} has two timers", id.0);
+        }
+        let wakes = self.jobs.iter().filter_map(|(id, job)| Some((*id, job.wake?)));
+        assert!(wakes.eq(timers), "timers and Jobs differ");
+        let idle = self.jobs.values().find(|job| job.record.status.is_finished() && job.wake.is_some());
+        assert!(idle.is_none_or(|job| job.unpublished), "{idle:?} is finished and has a timer");
     }
 }
 

@@ -13,7 +13,6 @@ pub(super) struct Live {
     pub(super) job: JobId,
     pub(super) ordinal: u32,
     pub(super) index: u32,
-    pub(super) created: Time,
     pub(super) place: Place,
     /// Told to stop.
     pub(super) stopping: bool,
@@ -36,8 +35,8 @@ pub(super) enum Place {
 
 impl Live {
     /// A pod that waits for its turn.
-    pub(super) fn new(job: JobId, ordinal: u32, index: u32, created: Time) -> Self {
-        Self { job, ordinal, index, created, place: Place::Waiting, stopping: false, holds_index: true, refusals: 0 }
+    pub(super) fn new(job: JobId, ordinal: u32, index: u32) -> Self {
+        Self { job, ordinal, index, place: Place::Waiting, stopping: false, holds_index: true, refusals: 0 }
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -108,10 +107,10 @@ impl Pods {
         Some(&mut self.slots.get_mut(slot as usize)?.as_mut()?.pod)
     }
 
-    /// The pod that a worker speaks of. Workers only speak of pods that they were given and that have not ended.
-    pub(super) fn reported(&mut self, slot: u32, job: JobId, ordinal: u32) -> &mut Live {
-        let pod = self.get_mut(slot).expect("a worker reports a pod that has ended");
-        assert!(pod.job == job && pod.ordinal == ordinal, "a worker reports a pod that is not in its slot");
+    /// The pod that a worker or a queue speaks of. Both only speak of pods that they were given and that have not ended.
+    pub(super) fn named(&mut self, slot: u32, job: JobId, ordinal: u32) -> &mut Live {
+        let pod = self.get_mut(slot).expect("only pods that have not ended are spoken of");
+        assert!(pod.job == job && pod.ordinal == ordinal, "another pod is in the slot");
         pod
     }
 
@@ -156,7 +155,7 @@ mod tests {
     #[test]
     fn a_jobs_pods_are_found_whatever_left_in_between() {
         let mut pods = Pods::default();
-        let mut add = |job, ordinal| pods.insert(Live::new(JobId(job), ordinal, NO_INDEX, Time(0)));
+        let mut add = |job, ordinal| pods.insert(Live::new(JobId(job), ordinal, NO_INDEX));
         let slots: Vec<u32> = (0..4).map(|ordinal| add(1, ordinal)).collect();
         let other = add(2, 7);
         assert_eq!((ordinals(&pods, 1), ordinals(&pods, 2)), (vec![3, 2, 1, 0], vec![7]));
@@ -166,7 +165,7 @@ mod tests {
         pods.remove(other);
         assert_eq!((ordinals(&pods, 1), ordinals(&pods, 2)), (vec![2, 0], vec![]));
         pods.remove(slots[0]);
-        let again = pods.insert(Live::new(JobId(1), 9, NO_INDEX, Time(0)));
+        let again = pods.insert(Live::new(JobId(1), 9, NO_INDEX));
         assert_eq!((ordinals(&pods, 1), again), (vec![9, 2], slots[0]));
         pods.remove(again);
         pods.remove(slots[2]);

@@ -1,8 +1,8 @@
 //! Pod names that another Job's pods may hold.
 //!
-//! Two Jobs draw pod names from the same prefix only if one is a NonIndexed `x-<number>` and the other an Indexed `x`, or if both names
-//! are so long that their prefixes are cut. Such rivals are so rare that the check may be generous: an ordinal is skipped
-//! when any rival has ever had a pod of that suffix.
+//! Two Jobs draw pod names from the same prefix only if one is a NonIndexed `x-<number>` and the other an Indexed `x`, or
+//! if both names are so long that their prefixes are cut. Such rivals are so rare that the check may be generous: an
+//! ordinal is skipped when any rival has ever had a pod of that suffix.
 
 use super::state::{Job, State};
 use crate::base::{JobId, NAMES_PER_PREFIX, PodNames};

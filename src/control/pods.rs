@@ -29,7 +29,7 @@ impl State {
     fn on_started(&mut self, worker: u32, id: JobId, started: Vec<Started>, fx: &mut Effects) {
         let mut pods = Vec::with_capacity(started.len());
         for start in started {
-            let pod = self.pods.reported(start.slot, id, start.ordinal);
+            let pod = self.pods.named(start.slot, id, start.ordinal);
             assert_eq!(pod.place, Place::Queued(worker), "a pod starts once, where it was sent");
             pod.place = Place::Running(worker, start.at);
             if !pod.stopping {
@@ -47,22 +47,16 @@ impl State {
         let mut waiting = Vec::with_capacity(refused.len());
         for refusal in refused {
             let now = self.now;
-            let pod = self.pods.reported(refusal.slot, id, refusal.ordinal);
+            let pod = self.pods.named(refusal.slot, id, refusal.ordinal);
             pod.place = Place::Waiting;
             pod.refusals = pod.refusals.saturating_add(1);
             let (refusals, stopping) = (pod.refusals, pod.stopping);
             self.sched.on_ended(worker, false);
             if stopping {
-                // The stop crossed the refusal: there is no guest to wait for.
-                let mut pod = self.pods.remove(refusal.slot);
-                give_back(self.job(id), &mut pod);
-                let end = pod.end(Counted::Dropped, now);
-                self.record(fx, Fact::PodsEnded { job: id, ends: vec![end] });
-                self.record(fx, Fact::PodsRemoved { job: id, ordinals: vec![pod.ordinal] });
-                self.dirty.insert(id);
+                self.end_refused(id, refusal.slot, fx);
                 continue;
             }
-            self.timers.set(now.plus_ms(refused_delay_ms(refusals)), Due::Pod(refusal.slot, refusal.ordinal));
+            self.timers.set(now.plus_ms(refused_delay_ms(refusals)), Due::Pod(refusal.slot, id, refusal.ordinal));
             // kubernetes: kubelet shows ErrImagePull after a pull and ImagePullBackOff while it waits for the next.
             let reason = match (refusal.reason, refusals) {
                 (Reason::ErrImagePull, 2..) => Reason::ImagePullBackOff,
@@ -76,14 +70,20 @@ impl State {
         }
     }
 
-    /// A refused pod's time has come.
-    pub(super) fn on_pod_due(&mut self, slot: u32, ordinal: u32) {
-        if let Some(pod) = self.pods.get(slot)
-            && pod.ordinal == ordinal
-            && pod.place == Place::Waiting
-            && pod.refusals > 0
-        {
-            self.sched.wait(pod.job, (slot, ordinal));
+    /// The stop crossed the refusal: there is no guest to wait for.
+    fn end_refused(&mut self, id: JobId, slot: u32, fx: &mut Effects) {
+        let mut pod = self.pods.remove(slot);
+        give_back(self.job(id), &mut pod);
+        let end = pod.end(Counted::Dropped, self.now);
+        self.record(fx, Fact::PodsEnded { job: id, ends: vec![end] });
+        self.record(fx, Fact::PodsRemoved { job: id, ordinals: vec![pod.ordinal] });
+        self.dirty.insert(id);
+    }
+
+    /// A refused pod's time has come, if it is still there: it has waited only for this.
+    pub(super) fn on_pod_due(&mut self, slot: u32, job: JobId, ordinal: u32) {
+        if self.pods.get(slot).is_some_and(|pod| pod.job == job && pod.ordinal == ordinal) {
+            self.sched.wait(job, (slot, ordinal));
         }
     }
 
@@ -91,7 +91,7 @@ impl State {
         let mut ends = Vec::with_capacity(exits.len());
         let mut gone = Vec::new();
         for exit in exits {
-            self.pods.reported(exit.slot, id, exit.ordinal);
+            self.pods.named(exit.slot, id, exit.ordinal);
             let mut pod = self.pods.remove(exit.slot);
             self.sched.on_ended(worker, pod.is_running());
             if pod.stopping {

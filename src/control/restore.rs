@@ -112,7 +112,7 @@ impl State {
 
     fn restart(&mut self, pod: &PodRecord) {
         debug_assert!(pod.index == NO_INDEX || self.jobs[&pod.job].spec.is_indexed());
-        let live = Live { refusals: pod.attempts, ..Live::new(pod.job, pod.ordinal, pod.index, pod.created) };
+        let live = Live { refusals: pod.attempts, ..Live::new(pod.job, pod.ordinal, pod.index) };
         let slot = self.pods.insert(live);
         self.sched.wait(pod.job, (slot, pod.ordinal));
     }

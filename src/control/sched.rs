@@ -33,6 +33,7 @@ pub(super) type Waiter = (u32, u32);
 pub(super) struct Sched {
     capacity: Capacity,
     loads: Vec<Load>,
+    /// The waiting pods of the Jobs that have a turn; a Job whose pods were all forgotten keeps its turn once.
     waiting: BTreeMap<JobId, VecDeque<Waiter>>,
     turns: VecDeque<JobId>,
 }
@@ -46,11 +47,19 @@ impl Sched {
 
     /// Lets a pod wait for its turn.
     pub(super) fn wait(&mut self, job: JobId, waiter: Waiter) {
-        let queue = self.waiting.entry(job).or_default();
-        if queue.is_empty() {
-            self.turns.push_back(job);
-        }
+        let turns = &mut self.turns;
+        let queue = self.waiting.entry(job).or_insert_with(|| {
+            turns.push_back(job);
+            VecDeque::new()
+        });
         queue.push_back(waiter);
+    }
+
+    /// Forgets the Job's waiting pods that `keep` says no to: they were stopped.
+    pub(super) fn retain(&mut self, job: JobId, mut keep: impl FnMut(&Waiter) -> bool) {
+        if let Some(queue) = self.waiting.get_mut(&job) {
+            queue.retain(|waiter| keep(waiter));
+        }
     }
 
     fn room(&self, worker: u32) -> u32 {
@@ -65,10 +74,10 @@ impl Sched {
         rooms.filter(|(_, room)| *room > 0).max_by_key(|(worker, room)| (*room, u32::MAX - worker))
     }
 
-    /// Takes up to a quantum of the Job whose turn it is.
+    /// Takes up to a quantum of the Job whose turn it is; none if they were forgotten.
     pub(super) fn take(&mut self, max: u32) -> Option<(JobId, Vec<Waiter>)> {
         let job = self.turns.pop_front()?;
-        let queue = self.waiting.get_mut(&job).expect("a Job with a turn has waiters");
+        let queue = self.waiting.get_mut(&job).expect("a Job with a turn has a queue");
         let taken: Vec<Waiter> = queue.drain(..queue.len().min(QUANTUM).min(max as usize)).collect();
         if queue.is_empty() {
             self.waiting.remove(&job);
@@ -119,6 +128,17 @@ mod tests {
         sched.wait(JobId(2), (10_000, 0));
         let order: Vec<JobId> = std::iter::from_fn(|| sched.take(512)).map(|(job, _)| job).take(3).collect();
         assert_eq!(order, [JobId(1), JobId(2), JobId(1)]);
+    }
+
+    #[test]
+    fn forgotten_pods_are_not_handed_out_and_leave_one_turn() {
+        let mut sched = sched(512, 512);
+        for round in 0..3 {
+            (0..5).for_each(|n| sched.wait(JobId(1), (n, n)));
+            sched.retain(JobId(1), |(slot, _)| round == 2 && *slot == 3);
+        }
+        assert_eq!(sched.take(512), Some((JobId(1), vec![(3, 3)])));
+        assert_eq!(sched.take(512), None);
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub(super) struct Job {
     pub(super) unpublished: bool,
     /// A condition is not published yet.
     pub(super) urgent: bool,
+    /// When its timer fires.
+    pub(super) wake: Option<Time>,
 }
 
 /// Ends that a sync has not looked at.
@@ -85,6 +87,7 @@ impl Job {
             published: Time::default(),
             unpublished: true,
             urgent: false,
+            wake: None,
         }
     }
 
@@ -190,8 +193,27 @@ impl State {
         }
     }
 
+    /// Looks at the Job again at `at`, or before: every look sets what comes after it, so the earliest is enough.
     pub(super) fn wake_at(&mut self, at: Time, id: JobId) {
+        let job = self.job(id);
+        if job.wake.is_some_and(|wake| wake <= at) {
+            return;
+        }
+        self.forget_wake(id);
+        self.job(id).wake = Some(at);
         self.timers.set(at, Due::Job(id));
+    }
+
+    pub(super) fn forget_wake(&mut self, id: JobId) {
+        if let Some(at) = self.job(id).wake.take() {
+            self.timers.cancel(at, Due::Job(id));
+        }
+    }
+
+    /// The Job's timer has fired.
+    pub(super) fn on_job_due(&mut self, id: JobId) {
+        self.job(id).wake = None;
+        self.dirty.insert(id);
     }
 }
 

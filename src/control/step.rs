@@ -24,8 +24,8 @@ impl State {
         }
         while let Some(due) = self.timers.take_due(self.now) {
             match due {
-                Due::Job(job) => _ = self.dirty.insert(job),
-                Due::Pod(slot, ordinal) => self.on_pod_due(slot, ordinal),
+                Due::Job(id) => self.on_job_due(id),
+                Due::Pod(slot, job, ordinal) => self.on_pod_due(slot, job, ordinal),
             }
         }
         for id in std::mem::take(&mut self.dirty) {
@@ -41,10 +41,7 @@ impl State {
             let plan = Arc::clone(&self.job(id).plan);
             let mut launches = Vec::with_capacity(waiters.len());
             for (slot, ordinal) in waiters {
-                // A pod that was stopped while it waited has left its slot.
-                let Some(pod) = self.pods.get_mut(slot).filter(|pod| pod.job == id && pod.ordinal == ordinal) else {
-                    continue;
-                };
+                let pod = self.pods.named(slot, id, ordinal);
                 pod.place = Place::Queued(worker);
                 launches.push(Launch { job: id, ordinal, index: pod.index, slot, plan: Arc::clone(&plan) });
             }

@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 pub(super) enum Due {
     /// Look at this Job again.
     Job(JobId),
-    /// Try to start this pod again: slot and ordinal.
-    Pod(u32, u32),
+    /// Try to start this pod again: its slot, its Job and its ordinal, for the slot may hold another pod by then.
+    Pod(u32, JobId, u32),
 }
 
-/// Deadlines in order. One that is no longer wanted fires once for nothing.
+/// Deadlines in order. A Job has one at the most, its earliest: a look at a Job sets the next one.
 #[derive(Debug, Default)]
 pub(super) struct Timers(BTreeSet<(Time, Due)>);
 
@@ -21,8 +21,17 @@ impl Timers {
         self.0.insert((at, due));
     }
 
+    pub(super) fn cancel(&mut self, at: Time, due: Due) {
+        self.0.remove(&(at, due));
+    }
+
     pub(super) fn next(&self) -> Option<Time> {
         self.0.first().map(|(at, _)| *at)
+    }
+
+    /// The deadlines of Jobs.
+    pub(super) fn of_jobs(&self) -> impl Iterator<Item = (JobId, Time)> + '_ {
+        self.0.iter().filter_map(|(at, due)| if let Due::Job(id) = due { Some((*id, *at)) } else { None })
     }
 
     /// Takes the first deadline that is not after `now`.

@@ -77,7 +77,8 @@ mod tests {
     /// Vectors 34 to 37 of the contract.
     #[test]
     fn the_record_counts_failures_after_the_last_success() {
-        let cases: [(&str, Backoff, Option<u64>, &[u64], Backoff); 7] = [
+        type Case = (&'static str, Backoff, Option<u64>, &'static [u64], Backoff);
+        let cases: [Case; 7] = [
             ("nothing new", backoff(2, 5), None, &[], backoff(2, 5)),
             ("three at once", backoff(0, 0), None, &[7, 9, 8], backoff(3, 9)),
             ("one more", backoff(2, 5), None, &[9], backoff(3, 9)),

@@ -6,7 +6,7 @@ use crate::control::effects::Effects;
 use crate::control::live::{Live, Place};
 use crate::control::names::Taken;
 use crate::control::state::{Job, State};
-use crate::model::{Counted, EventNote, Fact, Stop};
+use crate::model::{Counted, EventNote, Fact, PodEnd, Stop};
 
 /// Pods created in one step at the most, so that a step stays short; the rest comes in the next.
 const CREATED_PER_STEP_MAX: u32 = 16_384;
@@ -85,7 +85,7 @@ fn create_run(state: &mut State, id: JobId, first: u32, max: u32, fx: &mut Effec
     let budget = job.events.left(created);
     let said: Vec<(u32, u32)> = Fact::created_pods(first, count, &indexes).take(budget).collect();
     for (ordinal, index) in Fact::created_pods(first, count, &indexes) {
-        let slot = state.pods.insert(Live::new(id, ordinal, index, created));
+        let slot = state.pods.insert(Live::new(id, ordinal, index));
         state.sched.wait(id, (slot, ordinal));
     }
     state.record(fx, Fact::PodsCreated { job: id, at: created, first, count, indexes });
@@ -114,39 +114,48 @@ fn stop_first(state: &mut State, id: JobId, count: u32, fx: &mut Effects) {
 /// Tells pods to stop. One that no worker has ends here; the others end when their worker says so.
 fn stop(state: &mut State, id: JobId, slots: Vec<u32>, counted_failed: bool, fx: &mut Effects) {
     let at = state.now;
-    let mut ordinals = Vec::with_capacity(slots.len());
-    let (mut ready, mut ends, mut gone) = (0, Vec::new(), Vec::new());
-    let budget = state.job(id).events.left(at);
-    let mut said = Vec::new();
+    let job = state.jobs.get_mut(&id).expect("a Job with pods");
+    let budget = job.events.left(at);
+    let mut said = Vec::with_capacity(budget.min(slots.len()));
+    let (mut ordinals, mut ready, mut waiting) = (Vec::with_capacity(slots.len()), 0, Vec::new());
     for slot in slots {
         let pod = state.pods.get_mut(slot).expect("an active pod has its slot");
         pod.stopping = true;
         ready += u32::from(pod.is_running());
-        let (ordinal, index, place) = (pod.ordinal, pod.index, pod.place);
-        ordinals.push(ordinal);
-        let job = state.jobs.get_mut(&id).expect("a pod's Job");
-        if !job.spec.only_replace_failed || place == Place::Waiting {
+        ordinals.push(pod.ordinal);
+        if said.len() < budget {
+            said.push((pod.ordinal, pod.index));
+        }
+        if !job.spec.only_replace_failed || pod.place == Place::Waiting {
             indexes::give_back(job, pod);
         }
-        if said.len() < budget {
-            said.push((ordinal, index));
-        }
-        match place {
-            Place::Waiting => {
-                ends.push(state.pods.remove(slot).end(Counted::Dropped, at));
-                gone.push(ordinal);
+        match pod.place {
+            Place::Waiting => waiting.push(slot),
+            Place::Queued(worker) | Place::Running(worker, _) => {
+                push_stop(fx, worker, Stop { job: id, ordinal: pod.ordinal, slot });
             }
-            Place::Queued(worker) | Place::Running(worker, _) => push_stop(fx, worker, Stop { job: id, ordinal, slot }),
         }
     }
     state.record(fx, Fact::PodsStopping { job: id, at, ordinals, ready, counted_failed });
     for (ordinal, index) in said {
         state.note(fx, id, EventNote::SuccessfulDelete { ordinal, index });
     }
-    if !gone.is_empty() {
-        state.record(fx, Fact::PodsEnded { job: id, ends });
-        state.record(fx, Fact::PodsRemoved { job: id, ordinals: gone });
+    end_waiting(state, id, waiting, fx);
+}
+
+/// Ends stopped pods that no worker has.
+fn end_waiting(state: &mut State, id: JobId, slots: Vec<u32>, fx: &mut Effects) {
+    if slots.is_empty() {
+        return;
     }
+    let at = state.now;
+    let ends: Vec<PodEnd> = slots.into_iter().map(|slot| state.pods.remove(slot).end(Counted::Dropped, at)).collect();
+    let ordinals = ends.iter().map(|end| end.ordinal).collect();
+    // All slots that are free now are still free: nothing was created in between.
+    let pods = &state.pods;
+    state.sched.retain(id, |(slot, _)| pods.get(*slot).is_some());
+    state.record(fx, Fact::PodsEnded { job: id, ends });
+    state.record(fx, Fact::PodsRemoved { job: id, ordinals });
 }
 
 fn push_stop(fx: &mut Effects, worker: u32, stop: Stop) {

@@ -36,6 +36,7 @@ pub(super) fn finish_when_all_ended(state: &mut State, id: JobId, fx: &mut Effec
     let (reason, message) = (condition.reason, condition.message.as_ref().into());
     state.record(fx, Fact::ConditionSet { job: id, condition });
     publish_now(state, id, fx);
+    state.forget_wake(id);
     if failed {
         return state.note(fx, id, EventNote::JobFailed { reason, message });
     }

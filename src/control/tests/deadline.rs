@@ -102,3 +102,11 @@ fn the_longest_deadline_is_no_overflow() {
     w.exit(0, 0);
     w.step("S0 SuccessCriteriaMet(CompletionsReached) Complete(CompletionsReached)");
 }
+
+#[test]
+fn a_finished_job_leaves_no_timer() {
+    let mut w = World::started(Spec::new(1, 1).deadline_s(1000), "+0");
+    w.exit(0, 0);
+    w.step("S0 SuccessCriteriaMet(CompletionsReached) Complete(CompletionsReached)");
+    assert_eq!(w.due_in_ms(), None);
+}

@@ -106,3 +106,13 @@ fn an_index_refused_while_it_is_stopped_comes_back() {
     w.update(|spec| spec.parallelism = 1);
     w.step("+1:0");
 }
+
+#[test]
+fn v077_raised_completions_add_indexes() {
+    let mut w = World::started(Spec::new(3, 3).indexed(), "+0:0 +1:1 +2:2");
+    w.update(|spec| (spec.parallelism, spec.completions) = (4, Some(4)));
+    w.step("+3:3");
+    w.exits(0..4, 0);
+    w.step("S0..3 SuccessCriteriaMet(CompletionsReached) Complete(CompletionsReached)");
+    w.status("s4 [0-3]");
+}

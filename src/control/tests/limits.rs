@@ -57,3 +57,23 @@ fn parallelism_of_every_size_is_accepted() {
     w.update(|spec| spec.parallelism = 0);
     w.step("-0..16383");
 }
+
+/// `check` counts what waits and what is due after every step.
+#[test]
+fn changing_a_job_for_ever_costs_no_memory() {
+    let mut w = World::with_capacity(Capacity { workers: 1, queue_max: 1, alive_max: 1 });
+    w.create("first", Spec::new(1, 1));
+    w.step("+0");
+    w.create("pi", Spec::new(3, 9));
+    w.step("pi/+0..2(waits)");
+    for round in 0..50 {
+        w.update(|spec| (spec.parallelism, spec.active_deadline_s) = (0, Some(5000 + round)));
+        w.try_step();
+        w.update(|spec| spec.parallelism = 3);
+        w.try_step();
+    }
+    w.status("a3");
+    w.focus("first");
+    w.exit(0, 0);
+    w.step("first/S0 first/SuccessCriteriaMet(CompletionsReached) first/Complete(CompletionsReached) pi/>150");
+}

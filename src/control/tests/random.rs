@@ -220,7 +220,7 @@ fn ended_well(job: &JobRecord, completions: Option<u32>) {
 
 #[test]
 fn every_history_keeps_the_invariants_and_ends() {
-    for seed in 0..400 {
+    for seed in 0..2000 {
         let told = std::panic::catch_unwind(|| History::new(seed).run());
         assert!(told.is_ok(), "the history of seed {seed} fails");
     }

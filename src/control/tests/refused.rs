@@ -1,6 +1,7 @@
 //! Pods that could not start.
 
 use super::{Spec, World};
+use crate::control::Capacity;
 use crate::model::Reason;
 
 #[test]
@@ -67,6 +68,26 @@ fn the_timer_of_a_pod_that_is_gone_starts_nobody_else() {
     w.advance(5000);
     w.step("");
     w.step_due_in(5000, ">1");
+}
+
+#[test]
+fn the_timer_of_a_pod_that_is_gone_starts_nobody_of_another_job() {
+    let mut w = World::with_capacity(Capacity { workers: 1, queue_max: 1, alive_max: 1 });
+    w.create("a", Spec::new(1, 1));
+    w.step("+0");
+    w.refuse(0, Reason::ErrImagePull);
+    w.step("W0(ErrImagePull)");
+    w.update(|spec| spec.parallelism = 0);
+    w.step("-0(gone)");
+    w.create("b", Spec::new(1, 1));
+    w.step("b/+0");
+    w.advance(5000);
+    w.refuse(0, Reason::ErrImagePull);
+    w.step("b/W0(ErrImagePull)");
+    w.advance(5000);
+    w.step("");
+    w.advance(5000);
+    w.step("b/>0");
 }
 
 #[test]

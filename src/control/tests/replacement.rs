@@ -124,3 +124,15 @@ fn an_index_given_back_twice_runs_once() {
     w.exit(1, 0);
     w.step("S1 +2:1");
 }
+
+/// A pod that no worker has is gone as soon as it is stopped, and its index with it.
+#[test]
+fn a_stopped_pod_that_never_ran_holds_no_index() {
+    let mut w = World::started(Spec::new(1, 1).indexed().replace_failed(), "+0:0");
+    w.refuse(0, crate::model::Reason::ErrImagePull);
+    w.step("W0(ErrImagePull)");
+    w.update(|spec| spec.parallelism = 0);
+    w.step("-0(gone)");
+    w.update(|spec| spec.parallelism = 1);
+    w.step("+1:0");
+}

@@ -94,7 +94,7 @@ fn floor_round(local: &Local, common: &Common) -> Result<Round, CliError> {
     let threads = machine::cores() as usize;
     let result = local
         .sandbox
-        .floor(&common.image, &[common.image.clone()], threads, u64::from(common.pods))
+        .floor(&common.image, std::slice::from_ref(&common.image), threads, u64::from(common.pods))
         .map_err(|error| CliError::new(code::MODULE, format!("the floor cannot be measured: {error}")))?;
     if result.failed > 0 {
         return Err(CliError::new(code::MODULE, format!("`{}` must end with 0 to be measured", common.image)));

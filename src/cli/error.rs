@@ -26,7 +26,7 @@ pub(super) mod code {
 pub(super) struct CliError {
     code: u8,
     what: String,
-    place: Option<Place>,
+    place: Option<Box<Place>>,
     helps: Vec<String>,
 }
 
@@ -50,7 +50,7 @@ impl CliError {
     }
 
     pub(super) fn at(mut self, place: Place) -> Self {
-        self.place = Some(place);
+        self.place = Some(Box::new(place));
         self
     }
 

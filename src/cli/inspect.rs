@@ -75,9 +75,10 @@ fn render(file: &Path, bytes: &[u8], module: &Inspection) -> String {
     }
     for memory in &module.memories {
         let page = 64 << 10;
-        let max = memory.max_pages.map_or("no maximum of its own".to_owned(), |max| {
-            format!("at the most {}", bytes_text(max.saturating_mul(page)))
-        });
+        let max = match memory.max_pages {
+            Some(max) => format!("at the most {}", bytes_text(max.saturating_mul(page))),
+            None => "no maximum of its own".to_owned(),
+        };
         let shared = if memory.is_shared { ", shared" } else { "" };
         _ = writeln!(
             text,

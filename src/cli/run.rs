@@ -161,7 +161,7 @@ fn program_job(args: &RunArgs, path: &Path, name: &str, digest: Digest) -> Value
         Some(completions) => {
             spec["completionMode"] = json!("Indexed");
             spec["completions"] = json!(completions);
-            spec["parallelism"] = json!(args.parallelism.unwrap_or(completions.min(super::machine::cores())));
+            spec["parallelism"] = json!(args.parallelism.unwrap_or_else(|| completions.min(super::machine::cores())));
         }
         None => spec["backoffLimit"] = json!(0),
     }

@@ -21,6 +21,7 @@ impl Runtime for Scripted {
         Ok(())
     }
 
+    #[expect(clippy::manual_async_fn, reason = "an async fn would borrow the runtime, and the future must not")]
     fn run(&self, (): (), pod: PodSetup, log: PodLog) -> impl Future<Output = Result<Outcome, Busy>> + 'static {
         async move {
             let word = pod.args.get(1).cloned().unwrap_or_default();

@@ -160,6 +160,31 @@ fn a_data_directory_serves_one_run_at_a_time() {
 }
 
 #[test]
+fn an_interrupted_run_ends_with_130() {
+    let mut run = command()
+        .args(["run", "--progress", "plain", "examples/deadline.yaml"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut stderr = std::io::BufReader::new(run.stderr.take().expect("piped"));
+    let mut line = String::new();
+    while !line.contains("created") {
+        line.clear();
+        assert_ne!(std::io::BufRead::read_line(&mut stderr, &mut line).expect("text"), 0, "it ended by itself");
+    }
+    let code = loop {
+        let sent = Command::new("kill").args(["-INT", &run.id().to_string()]).status().expect("kill");
+        match run.try_wait().expect("ours") {
+            Some(status) => break status.code(),
+            None => assert!(sent.success()),
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    assert_eq!(code, Some(130));
+}
+
+#[test]
 fn mistakes_are_told_with_their_place_and_what_to_do() {
     let job = example("pi.yaml");
     let cases: [(&str, String, i32, &[&str]); 7] = [

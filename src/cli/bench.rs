@@ -36,7 +36,7 @@ struct Common {
     image: String,
 
     /// Pods a round
-    #[arg(long, alias = "indexes", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    #[arg(long = "indexes", visible_alias = "pods", value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pods: u32,
 
     /// Rounds; the median counts

@@ -1,6 +1,6 @@
 //! Following Jobs to their end: the pods' output, their failures, and how far it all is.
 
-use super::error::code;
+use super::error::{CliError, code};
 use super::local::Local;
 use super::progress::{Done, Progress};
 use super::{bytes_text, duration_text, grouped};
@@ -13,12 +13,17 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Changes looked at before the display is refreshed.
 const CHANGES_MAX: usize = 4096;
 
 /// The display is refreshed this often.
 const REFRESH: Duration = Duration::from_millis(100);
+
+/// The output of a single pod is looked at this often while it runs: a guest that writes 1 GB/s stays within the 10 MiB that
+/// one look can give.
+const REFRESH_LIVE: Duration = Duration::from_millis(10);
 
 /// Failed pods that are told of one by one; the summary counts them all.
 const FAILURES_TOLD_MAX: u64 = 10;
@@ -66,6 +71,7 @@ pub(super) struct Follower {
     /// How far the output of a living pod was printed.
     printed: BTreeMap<(JobId, u32), LogExtent>,
     tally: Tally,
+    interrupt: Signal,
 }
 
 /// Figures of the pods that ended.
@@ -101,12 +107,14 @@ impl Tally {
 }
 
 impl Follower {
-    /// Starts to follow what `local` does from now on.
-    pub(super) fn new(local: &Local) -> Self {
+    /// Starts to follow what `local` does from now on, and to listen for ^C. Inside a tokio runtime.
+    pub(super) fn new(local: &Local) -> Result<Self, CliError> {
+        let interrupt = signal(SignalKind::interrupt())
+            .map_err(|error| CliError::new(code::ENGINE, format!("cannot listen for ^C: {error}")))?;
         let handle = local.handle().clone();
         let since_rv = handle.view().rv();
         let cursor = handle.view().watch_from(Topic::Pods, Filter::default(), since_rv);
-        Self {
+        Ok(Self {
             cursor: cursor.expect("nothing was dropped at the current version"),
             handle,
             since_rv,
@@ -114,7 +122,8 @@ impl Follower {
             told: BTreeMap::new(),
             printed: BTreeMap::new(),
             tally: Tally::default(),
-        }
+            interrupt,
+        })
     }
 
     /// Follows `jobs` until the last has ended, and gives the exit code.
@@ -126,7 +135,7 @@ impl Follower {
     ) -> Result<u8, Interrupted> {
         let uids: BTreeSet<Uid> = jobs.iter().map(|job| job.uid).collect();
         let is_live = jobs.len() == 1 && jobs[0].completions == Some(1);
-        let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
+        let refresh = if is_live { REFRESH_LIVE } else { REFRESH };
         loop {
             let ended = jobs.iter().all(|job| job.look(&self.handle).is_none_or(|job| job.status.is_finished()));
             self.tell_news(&uids, &progress, is_program);
@@ -145,8 +154,8 @@ impl Follower {
             }
             tokio::select! {
                 () = self.handle.view().changed(&self.cursor) => tokio::time::sleep(Duration::from_millis(1)).await,
-                () = tokio::time::sleep(REFRESH) => {}
-                _ = &mut interrupt => {
+                () = tokio::time::sleep(refresh) => {}
+                _ = self.interrupt.recv() => {
                     progress.finish();
                     return Err(Interrupted);
                 }

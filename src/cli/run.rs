@@ -78,7 +78,7 @@ pub(super) fn run(args: RunArgs) -> Result<u8, CliError> {
         .map_err(|error| CliError::new(code::ENGINE, format!("the io runtime cannot start: {error}")))?;
     let result = runtime.block_on(async {
         let mode = args.progress.resolve(work.is_program);
-        let follower = Follower::new(&local);
+        let follower = Follower::new(&local)?;
         let jobs = create_all(&work, &local, mode).await?;
         let name = match jobs.as_slice() {
             [job] => job.name.clone(),
@@ -103,7 +103,7 @@ pub(super) fn run(args: RunArgs) -> Result<u8, CliError> {
 }
 
 fn is_wasm(path: &Path) -> bool {
-    path.extension().is_some_and(|ext| ext == "wasm")
+    path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case("wasm"))
 }
 
 fn check_usage(args: &RunArgs, inputs: &[PathBuf], program: Option<&Path>) -> Result<(), CliError> {

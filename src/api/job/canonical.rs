@@ -3,7 +3,7 @@
 //! Empty lists, maps, texts and false switches that the reference omits are omitted (Go's `omitempty`). Invariant: two Jobs
 //! that mean the same have the same canonical form, except for quantities, which [`semantic_eq`] compares by value.
 
-use super::quantity::Exact;
+use crate::base::Quantity;
 use k8s_openapi::api::batch::v1::Job;
 use serde::Serialize;
 use serde_json::Value;
@@ -90,7 +90,7 @@ fn eq(a: &Value, b: &Value, amounts: bool) -> bool {
                 })
         }
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| eq(a, b, false)),
-        (Value::String(a), Value::String(b)) if amounts => match (Exact::parse(a), Exact::parse(b)) {
+        (Value::String(a), Value::String(b)) if amounts => match (Quantity::parse(a), Quantity::parse(b)) {
             (Some(a), Some(b)) => a == b,
             _ => a == b,
         },

@@ -4,8 +4,8 @@
 //! `SetDefaults_PodSpec`, `generateSelector`). It judges nothing. Invariant: defaulting twice changes nothing.
 
 use super::labels::{CONTROLLER_UID, JOB_NAME, LEGACY_CONTROLLER_UID, LEGACY_JOB_NAME};
-use super::quantity::Exact;
-use crate::base::{QuantityError, Time, Uid};
+
+use crate::base::{Quantity, QuantityError, Time, Uid};
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{Container, PodSecurityContext, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time as MetaTime};
@@ -72,7 +72,7 @@ fn quantity(value: &mut Value) -> Result<(), String> {
         // The type says what is wrong.
         _ => return Ok(()),
     };
-    let exact = Exact::parse(&text).ok_or_else(|| QuantityError.to_string())?;
+    let exact = Quantity::parse(&text).ok_or_else(|| QuantityError.to_string())?;
     *value = Value::String(exact.canonical());
     Ok(())
 }

@@ -8,7 +8,6 @@ mod canonical;
 mod defaults;
 mod labels;
 mod offered;
-mod quantity;
 mod validate;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::text::{dns_label, env_name, port_name, qualified_name};
 use crate::api::field::{FieldErrors, quoted};
-use crate::api::job::quantity::Exact;
+use crate::base::Quantity as Amount;
 use k8s_openapi::api::core::v1::{
     Container, ContainerPort, EnvVar, EnvVarSource, ObjectFieldSelector, PodSpec, ResourceRequirements, VolumeMount,
 };
@@ -258,7 +258,7 @@ fn is_standard(resource: &str) -> bool {
     OTHERS.contains(&resource) || resource.starts_with("requests.hugepages-")
 }
 
-fn amount(resource: &str, value: Exact, path: &str, errors: &mut FieldErrors) {
+fn amount(resource: &str, value: Amount, path: &str, errors: &mut FieldErrors) {
     resource_name(resource, path, errors);
     if value.is_negative() {
         errors.invalid(path, quoted(&value.canonical()), "must be greater than or equal to 0");
@@ -271,7 +271,7 @@ fn amount(resource: &str, value: Exact, path: &str, errors: &mut FieldErrors) {
 /// kubernetes: `validateResourceRequirements`.
 fn resources(resources: &ResourceRequirements, path: &str, errors: &mut FieldErrors) {
     // Decoding has refused what is no quantity.
-    let parse = |Quantity(text): &Quantity| Exact::parse(text);
+    let parse = |Quantity(text): &Quantity| Amount::parse(text);
     for (resource, quantity) in resources.limits.iter().flatten() {
         if let Some(value) = parse(quantity) {
             amount(resource, value, &format!("{path}.limits[{resource}]"), errors);
@@ -282,7 +282,7 @@ fn resources(resources: &ResourceRequirements, path: &str, errors: &mut FieldErr
         amount(resource, value, &format!("{path}.requests[{resource}]"), errors);
         let may_overcommit = is_native(resource) && !is_huge_pages(resource);
         let limit = resources.limits.as_ref().and_then(|limits| limits.get(resource)).and_then(parse);
-        let order = limit.map(|limit| (value.compare(limit), limit.canonical()));
+        let order = limit.map(|limit| (value.cmp(&limit), limit.canonical()));
         let at = format!("{path}.requests");
         match order {
             Some((Ordering::Less | Ordering::Greater, limit)) if !may_overcommit => {

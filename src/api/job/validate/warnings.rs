@@ -2,7 +2,7 @@
 
 use super::scalars::{COMPLETIONS_SOFT_MAX, HIGH_COMPLETIONS_PARALLELISM_MAX};
 use super::text::dns_label;
-use crate::api::job::quantity::Exact;
+use crate::base::Quantity;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Container;
 use std::collections::BTreeSet;
@@ -43,7 +43,7 @@ fn of_container(container: &Container, path: &str, texts: &mut Vec<String>) {
         (amounts.and_then(|amounts| amounts.limits.as_ref()), amounts.and_then(|amounts| amounts.requests.as_ref()));
     for (what, list) in [("limits", limits), ("requests", requests)] {
         for resource in ["memory", "ephemeral-storage"] {
-            let value = list.and_then(|list| list.get(resource)).and_then(|quantity| Exact::parse(&quantity.0));
+            let value = list.and_then(|list| list.get(resource)).and_then(|quantity| Quantity::parse(&quantity.0));
             if let Some(value) = value.filter(|value| !value.is_whole()) {
                 texts.push(format!(
                     "{path}.resources.{what}[{resource}]: fractional byte value {:?} is invalid, must be an integer",

@@ -1,5 +1,6 @@
 //! The real binary as a person types it: output, exit codes and error texts.
 
+use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -113,6 +114,9 @@ fn directories_stdin_and_several_documents_work() {
     let ran = coracle(&["run", dir.path().to_str().expect("text"), "--progress", "plain"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.err.contains("✔ 3 Jobs  24/24"), "{}", ran.err);
+    let one = dir.path().join("a.yml");
+    let ran = coracle(&["run", "-f", one.to_str().expect("text"), "--progress", "tty"]);
+    assert_eq!((ran.code, ran.out.lines().count()), (0, 16), "{}", ran.err);
     let ran = with_stdin(&["run", "-"], &named("from-stdin"));
     assert!(ran.err.contains("✔ from-stdin  8/8"), "{}", ran.err);
 }
@@ -134,6 +138,94 @@ fn a_data_directory_remembers_finished_jobs_and_refuses_other_specs() {
     let refused = run(other.to_str().expect("text"));
     assert_eq!(refused.code, 2);
     assert!(refused.err.contains("is in the data directory already, with another spec"), "{}", refused.err);
+}
+
+#[test]
+fn a_program_that_ended_in_an_earlier_run_says_and_ends_the_same_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (data, file) = (dir.path().join("data"), guest("exit-code"));
+    let args = ["run", "--data-dir", data.to_str().expect("text"), file.to_str().expect("text"), "--", "42"];
+    assert_eq!(coracle(&args).code, 42);
+    assert_eq!(coracle(&args).code, 42);
+    let (data, file) = (dir.path().join("other"), guest("hello"));
+    let args = ["run", "--data-dir", data.to_str().expect("text"), file.to_str().expect("text")];
+    assert_eq!(coracle(&args).out, "hello, world\n");
+    assert_eq!(coracle(&args).out, "hello, world\n");
+}
+
+#[test]
+fn arguments_reach_a_program_as_they_are() {
+    let ran = run_guest("hello", &["a$$b", "$(HOME)", "$(JOB_COMPLETION_INDEX)"]);
+    assert_eq!(ran.out, "hello, a$$b $(HOME) $(JOB_COMPLETION_INDEX)\n");
+}
+
+/// Prints 64 bytes, `lines` times.
+fn chatty(dir: &Path, lines: u32) -> PathBuf {
+    let line = "x".repeat(63);
+    let text = format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 3)
+            (data (i32.const 0) "\10\00\00\00\00\00\01\00")
+            (data (i32.const 16) "{line}\n")
+            (func (export "_start") (local $left i32)
+                (local.set $left (i32.const 1))
+                (loop $fill
+                    (memory.copy (i32.add (i32.const 16) (i32.shl (local.get $left) (i32.const 6))) (i32.const 16) (i32.const 64))
+                    (local.set $left (i32.add (local.get $left) (i32.const 1)))
+                    (br_if $fill (i32.lt_u (local.get $left) (i32.const 1024))))
+                (local.set $left (i32.const {}))
+                (loop $print
+                    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+                    (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+                    (br_if $print (local.get $left)))))"#,
+        lines / 1024
+    );
+    let file = dir.join("chatty.wasm");
+    std::fs::write(&file, wat::parse_str(text).expect("wat")).expect("written");
+    file
+}
+
+#[test]
+fn nothing_of_a_programs_output_is_lost_however_much_it_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    // 64 MiB: more than the log of a pod keeps.
+    let file = chatty(dir.path(), 1 << 20);
+    let output = command().arg("run").arg(&file).output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(output.stdout.len(), 64 << 20);
+}
+
+#[test]
+fn a_closed_or_full_stdout_ends_the_run() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = chatty(dir.path(), 1 << 20);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a full device");
+    let output = command().arg("run").arg(&file).stdout(full).output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("cannot write the pods' output"), "{said}");
+    let mut run = command().arg("run").arg(&file).stdout(Stdio::piped()).spawn().expect("the binary starts");
+    drop(run.stdout.take());
+    assert_eq!(run.wait().expect("it ends").code(), Some(141));
+}
+
+#[test]
+fn a_pod_that_cannot_start_ends_the_run() {
+    // Each variable is twice as long as the one before.
+    let double = |n: u32| json!({"name": format!("V{n}"), "value": format!("$(V{0})$(V{0})", n - 1)});
+    let env: Vec<Value> =
+        [json!({"name": "V0", "value": "xxxxxxxx"})].into_iter().chain((1..=24).map(double)).collect();
+    let job = json!({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "long"},
+        "spec": {"template": {"spec": {
+            "restartPolicy": "Never", "containers": [{"name": "c", "image": "coracle/hello", "env": env}],
+        }}},
+    });
+    let ran = with_stdin(&["run", "-"], &job.to_string());
+    assert_eq!(ran.code, 4, "{}", ran.err);
+    assert!(ran.err.contains("cannot start: argument list too long"), "{}", ran.err);
 }
 
 #[test]
@@ -187,7 +279,7 @@ fn an_interrupted_run_ends_with_130() {
 #[test]
 fn mistakes_are_told_with_their_place_and_what_to_do() {
     let job = example("pi.yaml");
-    let cases: [(&str, String, i32, &[&str]); 7] = [
+    let cases: [(&str, String, i32, &[&str]); 10] = [
         (
             "unknown field",
             job.replace("backoffLimit", "backofLimit"),
@@ -206,6 +298,27 @@ fn mistakes_are_told_with_their_place_and_what_to_do() {
             job.replace("restartPolicy: Never", "restartPolicy: Always"),
             2,
             &["valid values: \"OnFailure\", \"Never\""],
+        ),
+        (
+            "namespace",
+            job.replace("metadata:\n  name: pi\n", "metadata:\n  name: pi\n  namespace: my ns\n"),
+            2,
+            &["metadata.namespace: Invalid value: \"my ns\"", "stdin:11:3"],
+        ),
+        (
+            "a comment of wide characters in the list",
+            job.replace(
+                "        - name: pi\n",
+                "# ééé\n        - name: a\n          image: coracle/pi\n# ééééééé\n        - name: pi\n",
+            ),
+            2,
+            &["spec.template.spec.containers"],
+        ),
+        (
+            "later documents",
+            format!("{job}---\nkind: Service\napiVersion: v1\n"),
+            2,
+            &["kind \"Service\" cannot be run"],
         ),
         ("not yaml", "a: [".to_owned(), 2, &["not a manifest", "stdin"]),
         ("nothing", "\n".to_owned(), 2, &["no manifest in stdin"]),
@@ -284,6 +397,6 @@ fn benchmarks_print_their_ratio_last() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.out.lines().last().is_some_and(|line| line.starts_with("ratio ")), "{}", ran.out);
     let ran = coracle(&["bench", "job", "--indexes", "500", "--rounds", "1", "--json"]);
-    let json: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
+    let json: Value = serde_json::from_str(&ran.out).expect("JSON");
     assert!(json["ratio"].as_f64().is_some_and(|ratio| ratio > 0.0), "{json}");
 }

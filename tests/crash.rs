@@ -1,6 +1,6 @@
 //! The real binary, killed with SIGKILL again and again, loses nothing and doubles nothing.
 //!
-//! `coracle run --data-dir` is killed 200 times: 180 times at a random moment after its recovery, 20 times in the recovery
+//! `coracle run --data-dir` is killed at least 200 times at random moments, at least 20 times of them in the recovery
 //! itself. After each kill a copy of the store is read fact by fact; at the end the Jobs run to their end and the logs of
 //! all pods that succeeded are read. The seed is printed; `CORACLE_CRASH_SEED` replays the same moments.
 

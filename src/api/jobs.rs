@@ -59,6 +59,9 @@ pub(super) async fn events(State(handle): Engine, Names([namespace]): Names<1>, 
 
 pub(super) async fn create(State(handle): Engine, Names([namespace]): Names<1>, query: Query, sent: Sent) -> Answered {
     let request = request(&sent, &namespace, &query, "CreateOptions")?;
+    if is_dry_run(&query)? {
+        return dry_run(&handle, &request);
+    }
     let mut taken = String::new();
     for draw in 1.. {
         let identity = identity(now())?;
@@ -89,9 +92,33 @@ fn request<'a>(
     query: &Query,
     options: &'static str,
 ) -> Result<Request<'a>, Status> {
-    query.refuse(&["dryRun"])?;
     let field_validation = FieldValidation::parse(query.get("fieldValidation"), options)?;
     Ok(Request { body: &sent.bytes, content_type: sent.content_type(), namespace, field_validation })
+}
+
+/// Whether nothing is to be kept (query parameter `dryRun`).
+fn is_dry_run(query: &Query) -> Result<bool, Status> {
+    match query.get("dryRun").unwrap_or("") {
+        "" => Ok(false),
+        "All" => Ok(true),
+        other => {
+            let mut errors = FieldErrors::default();
+            errors.not_supported("dryRun", format!("{other:?}"), &["All"]);
+            Err(Status::invalid("meta.k8s.io", "CreateOptions", "", &errors.into_vec()))
+        }
+    }
+}
+
+/// What creating would answer.
+fn dry_run(handle: &Handle, request: &Request<'_>) -> Answered {
+    let admitted = admit_create(request, &identity(now())?)?;
+    if handle.view().namespace(request.namespace).is_none() {
+        return Err(Status::not_found(NAMESPACES, request.namespace));
+    }
+    if handle.view().job(request.namespace, &admitted.name).is_some() {
+        return Err(Status::already_exists(JOBS, &admitted.name));
+    }
+    Ok(json(StatusCode::CREATED, admitted.doc.to_string(), &admitted.warnings))
 }
 
 /// A fresh uid, time and name suffix.
@@ -107,6 +134,7 @@ pub(super) async fn update(
     query: Query,
     sent: Sent,
 ) -> Answered {
+    query.refuse(&["dryRun"])?;
     let request = request(&sent, &namespace, &query, "UpdateOptions")?;
     let old = handle.view().job(&namespace, &name).ok_or_else(|| Status::not_found(JOBS, &name))?;
     let admitted = admit_update(&old.doc.json, &name, &request)?;

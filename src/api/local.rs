@@ -1,10 +1,12 @@
 //! The router for callers in this process: no socket, the same answers.
 
+use super::Status;
 use super::router::router;
 use crate::engine::Handle;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, header};
+use axum::response::IntoResponse as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
@@ -23,6 +25,14 @@ pub struct Answer {
     pub text: String,
     /// The body, if it is JSON.
     pub body: Value,
+}
+
+/// `text` as one segment of a path.
+#[must_use]
+pub fn path_segment(text: &str) -> String {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+    let encode = |byte: u8| if is_plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(encode).collect()
 }
 
 impl Api {
@@ -48,15 +58,13 @@ impl Api {
     }
 
     async fn call(&self, method: Method, path: &str, body: String) -> Answer {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Body::from(body))
-            .expect("callers in this process give well-formed paths");
-        let response = match self.0.clone().oneshot(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
+        let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
+        let response = match request.body(Body::from(body)) {
+            Ok(request) => match self.0.clone().oneshot(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            },
+            Err(error) => Status::bad_request(format!("not a path: {error}")).into_response(),
         };
         let status = response.status().as_u16();
         let warning = |value: &axum::http::HeaderValue| Some(value.to_str().ok()?.strip_prefix("299 - ")?.to_owned());

@@ -1,8 +1,8 @@
 //! The Kubernetes API: what clients send is decoded, defaulted, validated, and answered from the mirror.
 //!
 //! Owns paths and verbs, bodies, the wording of refusals and the rules of admission; must not know threads or wasm. Start
-//! with `router.rs`, then `job/mod.rs` (what happens to a Job that is sent), then `status.rs`. Invariant: outside input ends here as a typed,
-//! validated value or as a [`Status`], never as a panic.
+//! with `router.rs`, then `job/mod.rs` (what happens to a Job that is sent), then `status.rs`. Invariant: outside input
+//! ends here as a typed, validated value or as a [`Status`], never as a panic.
 
 pub mod decode;
 mod field;
@@ -18,5 +18,5 @@ mod tests;
 
 pub use decode::{Document, read_documents};
 pub use field::{ERRORS_MAX, FieldError, FieldErrorKind, FieldErrors};
-pub use local::{Answer, Api};
+pub use local::{Answer, Api, path_segment};
 pub use status::{Cause, Details, JOBS, NAMESPACES, PODS, Resource, Status, StatusReason};

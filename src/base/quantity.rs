@@ -233,7 +233,7 @@ mod tests {
             if let Some(exact) = Quantity::parse(&text) {
                 let canonical = exact.canonical();
                 prop_assert_eq!(Quantity::parse(&canonical), Some(exact), "{}", &canonical);
-                prop_assert_eq!(Quantity::parse(&canonical).map(Quantity::canonical), Some(canonical.clone()));
+                prop_assert_eq!(Quantity::parse(&canonical).map(Quantity::canonical), Some(canonical));
             }
         }
     }

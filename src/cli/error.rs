@@ -3,7 +3,7 @@
 use super::tell;
 use std::fmt::Write as _;
 
-/// Exit codes of the command; `docs/ARCHITECTURE.md` and `--help` list them.
+/// Exit codes of the command; the README and `--help` list them.
 pub(super) mod code {
     /// All done.
     pub(crate) const DONE: u8 = 0;
@@ -19,6 +19,8 @@ pub(super) mod code {
     pub(crate) const DEADLINE: u8 = 124;
     /// Interrupted by ^C.
     pub(crate) const INTERRUPTED: u8 = 130;
+    /// Whoever read stdout has gone: 128 + SIGPIPE.
+    pub(crate) const UNREAD: u8 = 141;
 }
 
 /// An error with its exit code.

@@ -7,13 +7,15 @@ use super::{bytes_text, duration_text, grouped};
 use crate::base::{JobId, NO_INDEX, Time, Uid};
 use crate::engine::{Handle, Health, now};
 use crate::exec::{LogEntry, Stream};
-use crate::model::{ConditionReason, ConditionType, JobStatus, LogExtent, Phase, PodRecord};
+use crate::model::{ConditionReason, ConditionType, JobStatus, LogExtent, Phase, PodRecord, Reason};
 use crate::view::{Cursor, Filter, JobObject, Object, PodObject, Topic};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 /// Changes looked at before the display is refreshed.
 const CHANGES_MAX: usize = 4096;
@@ -28,9 +30,19 @@ const REFRESH_LIVE: Duration = Duration::from_millis(10);
 /// Failed pods that are told of one by one; the summary counts them all.
 const FAILURES_TOLD_MAX: u64 = 10;
 
-/// ^C.
+/// Looks at the changes before everything else gets its turn again.
+const ROUNDS_MAX: usize = 16;
+
+/// Why following ended before the Jobs did.
 #[derive(Debug)]
-pub(super) struct Interrupted;
+pub(super) enum Ended {
+    /// ^C.
+    Interrupted,
+    /// Whoever read stdout has gone.
+    Unread,
+    /// What an error is.
+    Error(CliError),
+}
 
 /// A Job to follow.
 #[derive(Debug)]
@@ -71,7 +83,12 @@ pub(super) struct Follower {
     /// How far the output of a living pod was printed.
     printed: BTreeMap<(JobId, u32), LogExtent>,
     tally: Tally,
-    interrupt: Signal,
+    interrupt: Arc<Notify>,
+    /// Why the pods' output could not be printed.
+    unprinted: Option<std::io::Error>,
+    /// A pod that cannot start: its message.
+    refused: Option<String>,
+    has_data_dir: bool,
 }
 
 /// Figures of the pods that ended.
@@ -107,15 +124,14 @@ impl Tally {
 }
 
 impl Follower {
-    /// Starts to follow what `local` does from now on, and to listen for ^C. Inside a tokio runtime.
-    pub(super) fn new(local: &Local) -> Result<Self, CliError> {
-        let interrupt = signal(SignalKind::interrupt())
-            .map_err(|error| CliError::new(code::ENGINE, format!("cannot listen for ^C: {error}")))?;
+    /// Starts to follow what `local` has done since its boot, and to listen for ^C.
+    pub(super) fn new(local: &Local, has_data_dir: bool) -> Result<Self, CliError> {
+        let interrupt =
+            listen().map_err(|error| CliError::new(code::ENGINE, format!("cannot listen for ^C: {error}")))?;
         let handle = local.handle().clone();
-        let since_rv = handle.view().rv();
-        let cursor = handle.view().watch_from(Topic::Pods, Filter::default(), since_rv);
+        let since_rv = local.engine.booted_rv();
         Ok(Self {
-            cursor: cursor.expect("nothing was dropped at the current version"),
+            cursor: cursor_from(&handle, since_rv),
             handle,
             since_rv,
             started: now(),
@@ -123,6 +139,9 @@ impl Follower {
             printed: BTreeMap::new(),
             tally: Tally::default(),
             interrupt,
+            unprinted: None,
+            refused: None,
+            has_data_dir,
         })
     }
 
@@ -132,42 +151,61 @@ impl Follower {
         jobs: Vec<Followed>,
         mut progress: Progress,
         is_program: bool,
-    ) -> Result<u8, Interrupted> {
+    ) -> Result<u8, Ended> {
         let uids: BTreeSet<Uid> = jobs.iter().map(|job| job.uid).collect();
         let is_live = jobs.len() == 1 && jobs[0].completions == Some(1);
         let refresh = if is_live { REFRESH_LIVE } else { REFRESH };
         loop {
             let ended = jobs.iter().all(|job| job.look(&self.handle).is_none_or(|job| job.status.is_finished()));
-            self.tell_news(&uids, &progress, is_program);
+            let is_all = self.tell_news(&uids, &progress, is_program);
             if is_live {
                 self.print_living(&uids, &progress);
             }
             progress.update(self.done(&jobs), now().since_ms(self.started));
-            if let Health::Failed(why) = self.handle.health() {
+            if let Some(reason) = self.cannot_go_on() {
                 progress.finish();
-                progress.say(&format!("error: the store failed: {why}\n  = help: run the same command again to go on"));
-                return Ok(code::ENGINE);
+                return Err(reason);
             }
-            if ended {
+            if ended && is_all {
                 progress.finish();
+                if is_program && self.tally.count() == 0 {
+                    self.tell_earlier(&uids, &progress);
+                }
                 return Ok(self.sum_up(&jobs, &progress, is_program));
             }
+            let interrupt = Arc::clone(&self.interrupt);
             tokio::select! {
+                biased;
+                () = interrupt.notified() => {
+                    progress.finish();
+                    return Err(Ended::Interrupted);
+                }
                 () = self.handle.view().changed(&self.cursor) => tokio::time::sleep(Duration::from_millis(1)).await,
                 () = tokio::time::sleep(refresh) => {}
-                _ = self.interrupt.recv() => {
-                    progress.finish();
-                    return Err(Interrupted);
-                }
             }
         }
     }
 
-    /// Tells of every pod that ended since the last time.
-    fn tell_news(&mut self, uids: &BTreeSet<Uid>, progress: &Progress, is_program: bool) {
-        loop {
+    fn cannot_go_on(&mut self) -> Option<Ended> {
+        if let Health::Failed(why) = self.handle.health() {
+            let error = CliError::new(code::ENGINE, format!("the store failed: {why}"));
+            let error = if self.has_data_dir { error.help("run the same command again to go on") } else { error };
+            return Some(Ended::Error(error));
+        }
+        if let Some(error) = self.unprinted.take() {
+            return Some(match error.kind() {
+                std::io::ErrorKind::BrokenPipe => Ended::Unread,
+                _ => Ended::Error(CliError::new(code::ENGINE, format!("cannot write the pods' output: {error}"))),
+            });
+        }
+        self.refused.take().map(|what| Ended::Error(CliError::new(code::MODULE, what)))
+    }
+
+    /// Tells of the pods that ended since the last time; false when there is more to tell.
+    fn tell_news(&mut self, uids: &BTreeSet<Uid>, progress: &Progress, is_program: bool) -> bool {
+        for _ in 0..ROUNDS_MAX {
             match self.handle.view().poll(&mut self.cursor, CHANGES_MAX) {
-                Ok(changes) if changes.is_empty() => return,
+                Ok(changes) if changes.is_empty() => return true,
                 Ok(changes) => {
                     for change in changes {
                         if let Object::Pod(pod) = change.object {
@@ -178,22 +216,37 @@ impl Follower {
                 Err(_overtaken) => self.tell_all(uids, progress, is_program),
             }
         }
+        false
     }
 
-    /// The changes came faster than they were told: looks at every pod instead, and goes on from there.
+    /// The changes came faster than they were told: looks at every pod instead, and goes on from there. What is told twice
+    /// is told once.
     fn tell_all(&mut self, uids: &BTreeSet<Uid>, progress: &Progress, is_program: bool) {
         let view = self.handle.view().clone();
-        let (rv, pods) = view.pods(None, None);
+        self.cursor = cursor_from(&self.handle, view.rv());
+        let (_, pods) = view.pods(None, None);
         for pod in pods.iter() {
             self.tell_end(&pod, uids, progress, is_program);
         }
-        if let Ok(cursor) = view.watch_from(Topic::Pods, Filter::default(), rv) {
-            self.cursor = cursor;
-        }
+    }
+
+    /// A program that ended in an earlier run of the same command: its output and its exit code once more.
+    fn tell_earlier(&mut self, uids: &BTreeSet<Uid>, progress: &Progress) {
+        self.since_rv = 0;
+        self.tell_all(uids, progress, true);
     }
 
     fn tell_end(&mut self, pod: &PodObject, uids: &BTreeSet<Uid>, progress: &Progress, is_program: bool) {
         let record = &pod.record;
+        let is_refused = matches!(
+            record.reason,
+            Reason::ErrImagePull | Reason::ImagePullBackOff | Reason::InvalidImageName | Reason::CreateContainerError
+        );
+        if is_refused && uids.contains(&pod.job.key.uid) {
+            // It would be tried again for ever; here nobody can mend it meanwhile.
+            let why = pod.message.as_deref().unwrap_or_default();
+            self.refused.get_or_insert_with(|| format!("pod {} cannot start: {why}", pod.name()));
+        }
         if !record.is_terminal() || record.rv <= self.since_rv || !uids.contains(&pod.job.key.uid) {
             return;
         }
@@ -228,8 +281,19 @@ impl Follower {
         if before == Some(extent) || extent.bytes == 0 {
             return;
         }
-        match self.handle.logs().read_after(extent, before.unwrap_or_default()) {
-            Ok(entries) => progress.print(|| print_entries(&entries)),
+        let seen = before.unwrap_or_default();
+        match self.handle.logs().read_after(extent, seen) {
+            Ok(entries) => {
+                let given: usize = entries.iter().map(|entry| entry.bytes.len()).sum();
+                let missing = u64::from(extent.bytes.wrapping_sub(seen.bytes)).saturating_sub(given as u64);
+                if missing > 0 {
+                    progress.say(&format!("warning: {} of the output are gone: too much at once", bytes_text(missing)));
+                }
+                let printed = progress.print(|| print_entries(&entries));
+                if let Err(error) = printed {
+                    self.unprinted.get_or_insert(error);
+                }
+            }
             Err(error) => progress.say(&format!("warning: the output of a pod cannot be read: {error}")),
         }
     }
@@ -279,7 +343,7 @@ impl Follower {
     }
 
     fn failed_line(&self, job: &Followed) -> String {
-        let status: std::sync::Arc<JobStatus> = job.look(&self.handle).map(|job| job.status).unwrap_or_default();
+        let status: Arc<JobStatus> = job.look(&self.handle).map(|job| job.status).unwrap_or_default();
         let condition = status.condition(ConditionType::Failed);
         let (reason, message) =
             condition.map_or(("", ""), |condition| (condition.reason.as_str(), &*condition.message));
@@ -320,18 +384,50 @@ fn failure_line(pod: &PodObject, is_program: bool) -> Option<String> {
     Some(format!("✖{who} exit {}{colon}{reason}{message}", record.exit_code))
 }
 
-fn print_entries(entries: &[LogEntry]) {
+fn print_entries(entries: &[LogEntry]) -> std::io::Result<()> {
     let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
+    let mut printed = Ok(());
     for entry in entries {
-        let written = match entry.stream {
-            Stream::Stdout => out.write_all(&entry.bytes),
-            Stream::Stderr => err.write_all(&entry.bytes),
-        };
-        if written.is_err() {
-            return;
+        match entry.stream {
+            Stream::Stdout => printed = printed.and_then(|()| out.write_all(&entry.bytes)),
+            // Nobody is left to tell that stderr is closed.
+            Stream::Stderr => _ = err.write_all(&entry.bytes),
         }
     }
-    _ = out.flush();
+    printed.and_then(|()| out.flush())
+}
+
+/// A cursor over the pods from `rv` on, or from now when too much has happened since.
+fn cursor_from(handle: &Handle, rv: u64) -> Cursor {
+    let view = handle.view();
+    let mut from = rv;
+    loop {
+        match view.watch_from(Topic::Pods, Filter::default(), from) {
+            Ok(cursor) => return cursor,
+            Err(_overtaken) => from = view.rv(),
+        }
+    }
+}
+
+/// Listens for ^C on a thread of its own: the first one is notified, the second ends the process at once, whatever it is
+/// busy with.
+fn listen() -> std::io::Result<Arc<Notify>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let mut signals = {
+        let _context = runtime.enter();
+        signal(SignalKind::interrupt())?
+    };
+    let first = Arc::new(Notify::new());
+    let notify = Arc::clone(&first);
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            signals.recv().await;
+            notify.notify_one();
+            signals.recv().await;
+            std::process::exit(i32::from(code::INTERRUPTED));
+        });
+    })?;
+    Ok(first)
 }
 
 #[cfg(test)]

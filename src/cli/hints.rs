@@ -117,7 +117,8 @@ pub(super) fn find_key(text: &str, path: &str) -> Option<(usize, usize)> {
             let depth = lines.peek().map(|(_, line)| line.len() - line.trim_start().len())?;
             for _ in 0..item {
                 lines.next();
-                while lines.peek().is_some_and(|(_, line)| !line[depth.min(line.len())..].starts_with('-')) {
+                while lines.peek().is_some_and(|(_, line)| !line.get(depth..).is_some_and(|rest| rest.starts_with('-')))
+                {
                     lines.next();
                 }
             }

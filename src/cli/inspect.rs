@@ -5,6 +5,7 @@ use super::{bytes_text, say};
 use crate::modules::{Digest, InspectError, Inspection, MODULE_BYTES_MAX, ModuleKind, inspect as read};
 use clap::Args;
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `coracle inspect`.
@@ -27,10 +28,13 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<u8, CliError> {
 
 /// Reads and validates a module file.
 pub(super) fn load(file: &Path) -> Result<(Vec<u8>, Inspection), CliError> {
-    let bytes = std::fs::read(file).map_err(|error| cannot_read(file, &error))?;
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(file);
+    opened
+        .and_then(|opened| opened.take(MODULE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| cannot_read(file, &error))?;
     if bytes.len() > MODULE_BYTES_MAX {
-        let what =
-            format!("`{}` has {}, a module may have {}", file.display(), size(&bytes), size_text(MODULE_BYTES_MAX));
+        let what = format!("`{}` has more than the {} of a module", file.display(), size_text(MODULE_BYTES_MAX));
         return Err(CliError::new(code::MODULE, what).help("strip it: wasm-strip, or Rust's `strip = true`"));
     }
     let inspection = read(&bytes)
@@ -95,11 +99,12 @@ fn render(file: &Path, bytes: &[u8], module: &Inspection) -> String {
     _ = writeln!(text, "imports  {}", module.imports.len());
     for import in &module.imports {
         let dot = if import.module.is_empty() { "" } else { "." };
-        _ = writeln!(text, "  {}{dot}{} {}", import.module, import.name, import.ty);
+        let (module, name) = (import.module.escape_debug(), import.name.escape_debug());
+        _ = writeln!(text, "  {module}{dot}{name} {}", import.ty);
     }
     _ = writeln!(text, "exports  {}", module.exports.len());
     for export in &module.exports {
-        _ = writeln!(text, "  {} {}", export.name, export.ty);
+        _ = writeln!(text, "  {} {}", export.name.escape_debug(), export.ty);
     }
     text
 }

@@ -4,11 +4,12 @@ use super::error::{CliError, Place, code};
 use super::machine;
 use crate::api::Api;
 use crate::engine::{Engine, EngineConfig, EngineError, Handle};
+use crate::exec::LOG_BYTES_MAX_DEFAULT;
 use crate::modules::Modules;
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::store::{Sqlite, Store, StoreError};
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,9 +18,6 @@ const SLOTS: usize = 4096;
 
 /// Memory of a pod that sets no limit, bytes.
 const MEMORY_BYTES_DEFAULT: u64 = 256 << 20;
-
-/// Bytes of all logs together.
-const LOG_BYTES_MAX: u64 = 1 << 30;
 
 /// A running engine with its doors.
 #[derive(Debug)]
@@ -37,6 +35,12 @@ impl Local {
             DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| unusable(dir, &error))?;
         }
         let within = |name: &str| data_dir.map(|dir| dir.join(name));
+        // The directory may be one that others can read; what is in it they cannot.
+        if let Some(dir) = data_dir {
+            let modules = DirBuilder::new().recursive(true).mode(0o700).create(dir.join("modules"));
+            let store = OpenOptions::new().create(true).append(true).mode(0o600).open(dir.join("store.db"));
+            modules.and_then(|()| store.map(drop)).map_err(|error| unusable(dir, &error))?;
+        }
         let modules = Modules::open(within("modules").as_deref())
             .map_err(|error| CliError::new(code::ENGINE, format!("the modules cannot be opened: {error}")))?;
         let modules = Arc::new(modules);
@@ -52,7 +56,8 @@ impl Local {
             Some(dir) => Box::new(Sqlite::open(&dir.join("store.db")).map_err(|error| store_error(dir, &error))?),
             None => Box::new(Sqlite::in_memory().map_err(|error| store_error(Path::new("memory"), &error))?),
         };
-        let config = EngineConfig { workers: machine::cores(), log_dir: within("logs"), log_bytes_max: LOG_BYTES_MAX };
+        let config =
+            EngineConfig { workers: machine::cores(), log_dir: within("logs"), log_bytes_max: LOG_BYTES_MAX_DEFAULT };
         let engine = Engine::start(&config, store, Arc::clone(&sandbox)).map_err(|error| match (error, data_dir) {
             (EngineError::Store(error), Some(dir)) => store_error(dir, &error),
             (error, _) => CliError::new(code::ENGINE, format!("the engine cannot start: {error}")),
@@ -74,7 +79,7 @@ fn user_cache() -> Option<PathBuf> {
 }
 
 fn unusable(dir: &Path, error: &std::io::Error) -> CliError {
-    CliError::new(code::ENGINE, format!("the data directory cannot be made: {error}"))
+    CliError::new(code::ENGINE, format!("the data directory cannot be used: {error}"))
         .at(Place::file(&dir.display().to_string()))
         .help("name one that you may write to: --data-dir ./state")
 }
@@ -88,6 +93,6 @@ fn store_error(dir: &Path, error: &StoreError) -> CliError {
             what.help("restore it from a copy, or name another --data-dir; nothing was changed")
         }
         StoreError::Full => what.help("make room and run the same command again: it goes on where it was"),
-        StoreError::Sqlite(_) => what,
+        StoreError::Sqlite(_) => what.help("check that the directory can be written to, or name another --data-dir"),
     }
 }

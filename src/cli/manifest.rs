@@ -36,7 +36,7 @@ impl Manifest {
     }
 
     pub(super) fn namespace(&self) -> &str {
-        self.text("/metadata/namespace").unwrap_or("default")
+        self.text("/metadata/namespace").filter(|namespace| !namespace.is_empty()).unwrap_or("default")
     }
 
     /// The module names in its pod template.
@@ -105,12 +105,16 @@ fn read_source(path: &Path) -> Result<Source, CliError> {
     let cannot = |error: std::io::Error| inspect::cannot_read(path, &error);
     let mut text = String::new();
     let name = if path == Path::new("-") {
-        std::io::stdin().lock().take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(cannot)?;
+        std::io::stdin().lock().take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(cannot)?;
         "stdin".to_owned()
     } else {
         let file = std::fs::File::open(path).map_err(cannot)?;
-        file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(cannot)?;
+        file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(cannot)?;
         path.display().to_string()
     };
+    if text.len() as u64 > FILE_BYTES_MAX {
+        let what = format!("the file has more than {} MiB", FILE_BYTES_MAX >> 20);
+        return Err(CliError::new(code::USAGE, what).at(Place::file(&name)).help("split it into several files"));
+    }
     Ok(Source { name, text })
 }

@@ -75,8 +75,12 @@ pub fn main() -> ExitCode {
 fn say(text: &str) {
     use std::io::Write as _;
     let mut stdout = std::io::stdout().lock();
-    if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
-        std::process::exit(i32::from(code::DONE));
+    if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        if error.kind() != std::io::ErrorKind::BrokenPipe {
+            tell(&format!("error: cannot write the result: {error}"));
+            std::process::exit(i32::from(code::ENGINE));
+        }
+        std::process::exit(i32::from(code::UNREAD));
     }
 }
 

@@ -106,8 +106,8 @@ impl Progress {
     }
 
     /// Prints program output without tearing the bar.
-    pub(super) fn print(&self, print: impl FnOnce()) {
-        self.bar.suspend(print);
+    pub(super) fn print<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.bar.suspend(print)
     }
 
     /// Whether anything but errors is said.

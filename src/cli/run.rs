@@ -1,22 +1,25 @@
 //! `coracle run`: Jobs to their end in this process, without a server.
 
 use super::error::{CliError, code};
-use super::follow::{Followed, Follower, Interrupted};
+use super::follow::{Ended, Followed, Follower};
 use super::local::Local;
 use super::manifest::{self, Manifest, Source};
 use super::progress::{Mode, Progress};
 use super::{inspect, tell};
+use crate::api::path_segment;
 use crate::base::Quantity;
 use crate::modules::{Digest, Modules};
 use clap::Args;
 use serde_json::{Map, Value, json};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `coracle run`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit codes: 0 every Job completed, 1 a Job failed, 2 wrong usage or a refused manifest, 3 the engine or its store does
-not work, 4 a module is unknown or refused, 124 a Job passed its deadline, 130 interrupted. One wasm program alone ends
+not work, 4 a module is unknown or refused, 124 every Job that failed passed its deadline, 130 interrupted, 141 whoever
+read stdout has gone. One wasm program alone ends
 with its own exit code (a trap with 134, 136 or 139, its memory limit with 137).")]
 pub(super) struct RunArgs {
     /// Manifests (.yaml, .yml, .json), directories of manifests, - for stdin, or one wasm program
@@ -78,7 +81,8 @@ pub(super) fn run(args: RunArgs) -> Result<u8, CliError> {
         .map_err(|error| CliError::new(code::ENGINE, format!("the io runtime cannot start: {error}")))?;
     let result = runtime.block_on(async {
         let mode = args.progress.resolve(work.is_program);
-        let follower = Follower::new(&local)?;
+        let follower = Follower::new(&local, args.data_dir.is_some())?;
+        check_all(&work, &local).await?;
         let jobs = create_all(&work, &local, mode).await?;
         let name = match jobs.as_slice() {
             [job] => job.name.clone(),
@@ -87,23 +91,25 @@ pub(super) fn run(args: RunArgs) -> Result<u8, CliError> {
         let progress = Progress::new(mode, &name);
         Ok(follower.follow(jobs, progress, work.is_program).await)
     });
-    match result {
-        Ok(Ok(code)) => {
-            local.engine.stop();
-            Ok(code)
-        }
-        Ok(Err(Interrupted)) => {
-            let kept = if args.data_dir.is_some() { "; run the same command again to go on" } else { "" };
-            tell(&format!("stopped by ^C{kept}"));
-            local.engine.stop();
-            Ok(code::INTERRUPTED)
-        }
-        Err(error) => Err(error),
+    let ended = result?;
+    if let Err(Ended::Interrupted) = &ended {
+        let kept = if args.data_dir.is_some() { "; run the same command again to go on" } else { "" };
+        tell(&format!("stopped by ^C{kept}"));
+    }
+    local.engine.stop();
+    match ended {
+        Ok(code) => Ok(code),
+        Err(Ended::Interrupted) => Ok(code::INTERRUPTED),
+        Err(Ended::Unread) => Ok(code::UNREAD),
+        Err(Ended::Error(error)) => Err(error),
     }
 }
 
+/// By its name or by its first bytes.
 fn is_wasm(path: &Path) -> bool {
-    path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case("wasm"))
+    let mut head = [0; 4];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case("wasm")) || (read.is_ok() && head == *b"\0asm")
 }
 
 fn check_usage(args: &RunArgs, inputs: &[PathBuf], program: Option<&Path>) -> Result<(), CliError> {
@@ -152,8 +158,8 @@ fn program_job(args: &RunArgs, path: &Path, name: &str, digest: Digest) -> Value
             "containers": [{
                 "name": name,
                 "image": format!("{name}@{digest}"),
-                "command": [program],
-                "args": args.args,
+                "command": [literal(&program)],
+                "args": args.args.iter().map(|arg| literal(arg)).collect::<Vec<_>>(),
             }],
         }},
     });
@@ -166,6 +172,11 @@ fn program_job(args: &RunArgs, path: &Path, name: &str, digest: Digest) -> Value
         None => spec["backoffLimit"] = json!(0),
     }
     json!({ "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": name }, "spec": spec })
+}
+
+/// An argument that reaches the program as it is: in a manifest `$$` stands for `$`.
+fn literal(arg: &str) -> String {
+    arg.replace('$', "$$")
 }
 
 /// A Job name from a file name: lower case, digits and `-`, at the most 40 characters.
@@ -215,26 +226,52 @@ async fn create_all(work: &Work, local: &Local, mode: Mode) -> Result<Vec<Follow
                 jobs.push(job);
             }
             "Namespace" => create_namespace(manifest, &work.sources, local).await?,
+            _ => unreachable!("every kind was checked"),
+        }
+    }
+    Ok(jobs)
+}
+
+fn jobs_path(manifest: &Manifest) -> String {
+    format!("/apis/batch/v1/namespaces/{}/jobs", path_segment(manifest.namespace()))
+}
+
+/// Every manifest is looked at before the first one runs.
+async fn check_all(work: &Work, local: &Local) -> Result<(), CliError> {
+    for manifest in &work.manifests {
+        match manifest.kind() {
+            "Job" => {
+                let path = format!("{}?dryRun=All&fieldValidation=Strict", jobs_path(manifest));
+                let answer = local.api.post(&path, &manifest.document.value).await;
+                // A namespace may be one of the manifests, a Job may be there from an earlier run.
+                if !matches!(answer.status, 404 | 409) {
+                    accepted(answer, manifest, &work.sources)?;
+                }
+            }
+            "Namespace" => {}
             other => {
                 return Err(CliError::new(code::USAGE, format!("kind {other:?} cannot be run; Job and Namespace can"))
                     .at(manifest.place(&work.sources, "kind")));
             }
         }
     }
-    Ok(jobs)
+    Ok(())
 }
 
 /// Creates the Job, or finds the same one there; true when it is new.
 async fn create_job(manifest: &Manifest, sources: &[Source], local: &Local) -> Result<(Followed, bool), CliError> {
-    let collection = format!("/apis/batch/v1/namespaces/{}/jobs", manifest.namespace());
+    let collection = jobs_path(manifest);
     let path = format!("{collection}?fieldValidation=Strict&fieldManager=coracle-run");
     let response = local.api.post(&path, &manifest.document.value).await;
     let is_new = response.status != 409;
+    for warning in &response.warnings {
+        tell(&format!("warning: {warning}"));
+    }
     let job = if is_new {
         accepted(response, manifest, sources)?
     } else {
         let name = manifest.document.value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-        let there = local.api.get(&format!("{collection}/{name}")).await.body;
+        let there = local.api.get(&format!("{collection}/{}", path_segment(name))).await.body;
         if !is_within(&manifest.document.value["spec"], &there["spec"]) {
             let what = format!("Job {name:?} is in the data directory already, with another spec");
             let error = CliError::new(code::USAGE, what).at(manifest.place(sources, "metadata.name"));
@@ -292,12 +329,12 @@ fn is_empty(value: &Value) -> bool {
 /// The object of a good answer, or the Status of a bad one in the manifest's words.
 fn accepted(response: crate::api::Answer, manifest: &Manifest, sources: &[Source]) -> Result<Value, CliError> {
     if response.status < 300 {
-        for warning in &response.warnings {
-            tell(&format!("warning: {warning}"));
-        }
         return Ok(response.body);
     }
     let message = response.body["message"].as_str().unwrap_or("refused without a reason");
+    if response.status >= 500 || response.status == 429 {
+        return Err(CliError::new(code::ENGINE, message));
+    }
     let field = response.body.pointer("/details/causes/0/field").and_then(Value::as_str);
     let unknown =
         message.split_once("unknown field \"").and_then(|(_, rest)| rest.split_once('"')).map(|(path, _)| path);

@@ -70,6 +70,7 @@ pub enum EngineError {
 #[derive(Debug)]
 pub struct Engine {
     handle: Handle,
+    booted_rv: u64,
     workers: Arc<Workers>,
     control: JoinHandle<()>,
     commit: JoinHandle<()>,
@@ -114,18 +115,25 @@ impl Engine {
             store.commit(&losses)?;
             view.apply(&losses);
         }
+        let booted_rv = view.rv();
         let commits = Arc::new(commit::Mailbox::default());
         let commit = commit::spawn(store, Arc::clone(&commits), handle.clone())?;
         let control = control::spawn(state, handle.clone(), commits, Arc::clone(&workers))?;
         handle.create_predefined_namespaces(&mut Rng::new(recovered.seed));
         tracing::info!(boot = recovered.boot, first_rv = recovered.first_rv, "recovered");
-        Ok(Self { handle, workers, control, commit })
+        Ok(Self { handle, booted_rv, workers, control, commit })
     }
 
     /// What clients of the engine use.
     #[must_use]
     pub fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    /// The last resourceVersion before this boot: whatever happened in it has a higher one.
+    #[must_use]
+    pub fn booted_rv(&self) -> u64 {
+        self.booted_rv
     }
 
     /// Stops: no more starts, guests in flight are dropped, what was decided is committed, every thread is joined. Pods in

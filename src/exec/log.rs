@@ -9,6 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Output of one pod that is kept, bytes; older output is dropped, as log rotation does.
 pub const LOG_BYTES_PER_POD_MAX: usize = 10 << 20;
 
+/// A guest gives its worker a turn when this much waits: more than a turn's ordinary output, far less than what is kept.
+const FULL_BYTES: usize = 1 << 20;
+
 /// Before each run: one byte for the stream, four for the length.
 const RUN_HEADER: usize = 5;
 
@@ -40,6 +43,13 @@ impl PodLog {
         let mut runs = Vec::new();
         self.drain_into(|body| runs = read_runs(body).map(|(stream, bytes)| (stream, bytes.to_vec())).collect());
         runs
+    }
+
+    /// Whether so much waits that the guest should give its worker a turn before it writes more; a guest that does not
+    /// loses its oldest output.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.buffer().len() >= FULL_BYTES
     }
 
     /// How many bytes wait, headers of runs included.

@@ -4,6 +4,7 @@
 //! Invariant: a segment's number is never given twice, over all boots of a data directory.
 
 use super::Stream;
+use super::log::LOG_BYTES_PER_POD_MAX;
 use super::reader::{self, Reader};
 use super::segments::{SEGMENT_BYTES, SEGMENT_HEADER, Segment, SegmentWriter, read_segment_header, segment_header};
 use crate::base::{JobId, Time};
@@ -46,7 +47,7 @@ pub enum LogsError {
         source: io::Error,
     },
     /// The log was there, but its segments were removed to keep the limit, or did not survive the machine.
-    #[error("the log is gone: its segment {segment} was removed to keep --log-max-bytes, or is broken")]
+    #[error("the log is gone: its segment {segment} was removed to stay within the limit on all logs, or is broken")]
     Gone {
         /// The segment that is missing.
         segment: u32,
@@ -135,15 +136,17 @@ impl Logs {
     /// # Errors
     /// [`LogsError::Gone`] when nothing of it is left. When only its beginning is gone, the rest is given.
     pub fn read(&self, extent: LogExtent) -> Result<Vec<LogEntry>, LogsError> {
-        self.read_after(extent, LogExtent::default())
+        let mut reader = Reader::new(|number| self.segment(number));
+        reader.read_after(extent, LogExtent::default(), LOG_BYTES_PER_POD_MAX)
     }
 
-    /// What the chain that ends at `extent` holds after `seen`, an earlier end of the same chain; for followers.
+    /// What the chain that ends at `extent` holds after `seen`, an earlier end of the same chain; for followers, who are not
+    /// held to the last 10 MiB as long as the segments are there. What is missing was removed.
     ///
     /// # Errors
     /// [`LogsError::Gone`] when nothing of it is left.
     pub fn read_after(&self, extent: LogExtent, seen: LogExtent) -> Result<Vec<LogEntry>, LogsError> {
-        Reader::new(|number| self.segment(number)).read_after(extent, seen)
+        Reader::new(|number| self.segment(number)).read_after(extent, seen, usize::MAX)
     }
 
     /// Where the logs of the `wanted` pods ended when the boot before this one did: for pods that were alive when it

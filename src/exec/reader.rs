@@ -3,7 +3,7 @@
 //! Trusts nothing it reads: segments are written without sync, so a machine that died leaves torn tails. Invariant: only
 //! records whose checksum fits are ever shown, and every walk ends, because a chain may only lead to earlier places.
 
-use super::log::{LOG_BYTES_PER_POD_MAX, read_runs};
+use super::log::read_runs;
 use super::logs::{LogEntry, LogsError};
 use super::segments::{RECORD_HEADER, RecordHeader, SEGMENT_HEADER, Segment};
 use crate::model::{LogExtent, NO_SEGMENT};
@@ -95,10 +95,15 @@ impl<F: Fn(u32) -> Option<Arc<Segment>>> Reader<F> {
         Self { open, window: Window { segment: None, start: 0, bytes: Vec::new() } }
     }
 
-    /// See [`super::Logs::read_after`].
-    pub(super) fn read_after(&mut self, extent: LogExtent, seen: LogExtent) -> Result<Vec<LogEntry>, LogsError> {
+    /// See [`super::Logs::read_after`]; of more than `bytes_max` the oldest is left out.
+    pub(super) fn read_after(
+        &mut self,
+        extent: LogExtent,
+        seen: LogExtent,
+        bytes_max: usize,
+    ) -> Result<Vec<LogEntry>, LogsError> {
         let mut newest_first = Vec::new();
-        let mut bytes_left = LOG_BYTES_PER_POD_MAX;
+        let mut bytes_left = bytes_max;
         let mut at = extent;
         let mut pod = None;
         for walked in 0..RECORDS_PER_READ_MAX {

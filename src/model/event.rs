@@ -15,7 +15,7 @@ pub struct Event {
     pub note: EventNote,
 }
 
-/// What an Event says (kubernetes: `spec/job.md` section 12 of the contract; `job_controller.go`, `recorder.Event`).
+/// What an Event says (kubernetes: `job_controller.go`, `recorder.Event`).
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum EventNote {
     /// Normal `SuccessfulCreate`: `Created pod: <pod>`.

@@ -112,7 +112,7 @@ pub(super) fn unresolved(error: &ImageError) -> LoadError {
 }
 
 fn damaged(image: &str, digest: &Digest) -> LoadError {
-    let message = format!("`{image}` ({digest}) cannot be read back from disk\n  = help: push the module again");
+    let message = format!("`{image}` ({digest}) cannot be read back from disk\n  = help: run it again from its file");
     LoadError { reason: Reason::ErrImagePull, message: message.into() }
 }
 

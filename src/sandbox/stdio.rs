@@ -10,10 +10,11 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-/// How much a guest may write at a time, bytes. Nothing waits here: it bounds one copy.
+/// How much a guest may write at a time, bytes: it bounds one copy.
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
-/// Takes what is written at once, always.
+/// Takes what is written at once. A guest that has written much since its worker's last look gives it a turn first, so
+/// that nothing of a long write is lost before it is flushed.
 #[derive(Clone, Debug)]
 pub(super) enum Output {
     Log(PodLog, Stream),
@@ -47,7 +48,13 @@ impl StdoutStream for Output {
 
 #[async_trait]
 impl Pollable for Output {
-    async fn ready(&mut self) {}
+    async fn ready(&mut self) {
+        if let Self::Log(log, _) = self
+            && log.is_full()
+        {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 #[async_trait]
@@ -67,7 +74,13 @@ impl OutputStream for Output {
 }
 
 impl AsyncWrite for Output {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if let Self::Log(log, _) = &*self
+            && log.is_full()
+        {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         self.take(bytes);
         Poll::Ready(Ok(bytes.len()))
     }

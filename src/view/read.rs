@@ -10,7 +10,7 @@ use super::pods::{PodChunk, Pods};
 use super::ring::{Entry, Ring};
 use super::watch::{Change, Cursor, Expired, Filter, Topic};
 use crate::base::{JobId, PREFIX_MAX, SUFFIX_LEN, Uid};
-use crate::model::{Batch, JobRecord, Kind, LogExtent, Phase, PodRecord};
+use crate::model::{Batch, JobRecord, Kind, PodRecord};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
@@ -115,12 +115,6 @@ impl View {
         Some(mirror.jobs.get(mirror.uids.get(&uid)?)?.object())
     }
 
-    /// A Job's record as of the last fact that is durable, which may be ahead of the status that is shown.
-    #[must_use]
-    pub fn job_record(&self, id: JobId) -> Option<JobRecord> {
-        Some(self.read().jobs.get(&id)?.record.clone())
-    }
-
     /// The Jobs of a namespace or of all, in order of namespace and name, and the version at which they are so.
     #[must_use]
     pub fn jobs(&self, namespace: Option<&str>) -> (u64, Vec<JobObject>) {
@@ -156,13 +150,6 @@ impl View {
             }
         };
         (mirror.rv, PodList { jobs })
-    }
-
-    /// Where the log of a pod is, and the pod's phase.
-    #[must_use]
-    pub fn pod_log(&self, namespace: &str, name: &str) -> Option<(LogExtent, Phase)> {
-        let pod = self.pod(namespace, name)?;
-        Some((pod.record.log, pod.record.phase))
     }
 
     /// The Events in a namespace or in all, oldest first, and the version at which they are so.

@@ -1,6 +1,6 @@
 //! What the server fills in: defaults, identity, the generated selector.
 //!
-//! Owns the create pipeline up to validation (contract `spec/job.md` 2.1 and 3; kubernetes: `SetDefaults_Job`,
+//! Owns the create pipeline up to validation (kubernetes: `SetDefaults_Job`,
 //! `SetDefaults_PodSpec`, `generateSelector`). It judges nothing. Invariant: defaulting twice changes nothing.
 
 use super::labels::{CONTROLLER_UID, JOB_NAME, LEGACY_CONTROLLER_UID, LEGACY_JOB_NAME};

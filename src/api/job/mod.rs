@@ -1,6 +1,6 @@
 //! Admission of Jobs: from a request's bytes to the document that is stored.
 //!
-//! The pipeline is that of the contract (`spec/job.md` 3): `decode` → `defaults` → `validate` (Kubernetes' rules) →
+//! The pipeline is the reference's: `decode` → `defaults` → `validate` (Kubernetes' rules) →
 //! `offered` (ours) → `canonical`. Start with [`admit_create`]. It must not know the engine; whether a name is taken or a
 //! namespace exists is asked elsewhere. Invariant: `JobSpec::from_doc` reads every admitted document.
 

@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(remaining_ms(backoff(0, 0), Time(1000)), 0);
     }
 
-    /// Vectors 34 to 37 of the contract.
+    /// kubernetes: `TestNewBackoffRecord`'s cases, among them vectors 34 to 37 of `control/tests`.
     #[test]
     fn the_record_counts_failures_after_the_last_success() {
         type Case = (&'static str, Backoff, Option<u64>, &'static [u64], Backoff);

@@ -1,6 +1,6 @@
 //! Events from their compact form.
 //!
-//! Texts and types as the Job controller of Kubernetes writes them (`spec/job.md` section 12). Invariant: name and uid of an
+//! Texts and types as the Job controller of Kubernetes writes them (`recorder.Event`). Invariant: name and uid of an
 //! Event follow from the version at which it was made, so they survive a restart.
 
 use super::{put, put_json};

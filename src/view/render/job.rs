@@ -1,6 +1,6 @@
 //! Jobs and namespaces: the document with its version and status put in.
 //!
-//! Invariant: which status fields are printed when they are zero follows batch/v1 (`spec/job.md` section 2.2).
+//! Invariant: which status fields are printed when they are zero follows batch/v1's `omitempty`.
 
 use super::{put, put_json};
 use crate::model::{Condition, JobStatus};

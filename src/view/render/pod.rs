@@ -1,6 +1,6 @@
 //! Pods: the template's pieces with the record put in.
 //!
-//! Shapes as a kubelet writes them (`spec/api.md` section 8.3). Invariant: conditions come in the kubelet's order.
+//! Shapes as a kubelet writes them (kubernetes: kubelet, `generateAPIPodStatus`). Invariant: conditions come in the kubelet's order.
 
 use super::template::PodTemplatePieces;
 use super::{TRACKING_FINALIZER, put, put_json};

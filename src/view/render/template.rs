@@ -1,6 +1,6 @@
 //! The part of a pod's JSON that all pods of a Job share, worked out once per document.
 //!
-//! Knows what Kubernetes adds to a template to make a pod (`spec/job.md` section 6, `spec/api.md` section 8.1). Invariant: the
+//! Knows what Kubernetes adds to a template to make a pod (kubernetes: `podGenerateNameWithIndex`, `SetDefaults_PodSpec`). Invariant: the
 //! completion index is the only thing in these pieces in which two pods of a Job differ.
 
 use super::{INDEX_KEY, NODE_NAME, put, put_json};

@@ -1,4 +1,4 @@
-//! The rules that a Job must keep, in the reference's order and words (contract `spec/job.md` 4 and 5).
+//! The rules that a Job must keep, in the reference's order and words (kubernetes: `ValidateJob`, `ValidateJobUpdate`).
 //!
 //! `meta`, `selector`, `scalars`, `policies`, `template` and `containers` each own one section of the object; `text` owns
 //! the forms of names; `update` what may change. A Kubernetes error comes before any of our own (`offered`). Invariant: every

@@ -1,4 +1,4 @@
-//! podFailurePolicy and successPolicy (contract `spec/job.md` 4.4 and 4.5).
+//! podFailurePolicy and successPolicy (kubernetes: `validatePodFailurePolicy`, `validateSuccessPolicy`).
 
 use super::scalars::not_negative;
 use super::text::qualified_name;

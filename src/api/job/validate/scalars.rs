@@ -1,4 +1,4 @@
-//! The numbers and words of a JobSpec (contract `spec/job.md` 4.3; kubernetes: `validateJobSpec`).
+//! The numbers and words of a JobSpec (kubernetes: `validateJobSpec`).
 
 use super::text::{dns_subdomain, http_path};
 use crate::api::field::{FieldErrors, quoted};

@@ -1,4 +1,4 @@
-//! The selector and the labels that it must find (contract `spec/job.md` 4.2).
+//! The selector and the labels that it must find (kubernetes: `ValidateGeneratedSelector`).
 
 use super::super::labels::{CONTROLLER_UID, JOB_NAME, LEGACY_CONTROLLER_UID, LEGACY_JOB_NAME};
 use super::text::{label_value, qualified_name};

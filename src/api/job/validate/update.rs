@@ -1,4 +1,4 @@
-//! What may change in a Job (contract `spec/job.md` 5.1, 5.2).
+//! What may change in a Job (kubernetes: `ValidateJobSpecUpdate`).
 
 use super::meta;
 use crate::api::field::{FieldError, FieldErrors, json};

@@ -1,4 +1,4 @@
-//! What is allowed and still surprises: the texts of `Warning` headers (contract `spec/job.md` 4.6).
+//! What is allowed and still surprises: the texts of `Warning` headers (kubernetes: job strategy, `WarningsOnCreate`).
 
 use super::scalars::{COMPLETIONS_SOFT_MAX, HIGH_COMPLETIONS_PARALLELISM_MAX};
 use super::text::dns_label;

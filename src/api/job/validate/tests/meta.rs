@@ -1,4 +1,4 @@
-//! Rules of metadata (contract of batch/v1, section 4.1).
+//! Rules of metadata.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Rules of podFailurePolicy and successPolicy (contract of batch/v1, section 4.4 and 4.5).
+//! Rules of podFailurePolicy and successPolicy.
 
 use super::*;
 

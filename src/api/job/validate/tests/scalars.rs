@@ -1,4 +1,4 @@
-//! Rules of the numbers and words of a JobSpec (contract of batch/v1, section 4.3).
+//! Rules of the numbers and words of a JobSpec.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Rules of the selector and the generated labels (contract of batch/v1, section 4.2).
+//! Rules of the selector and the generated labels.
 
 use super::*;
 

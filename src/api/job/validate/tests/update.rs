@@ -1,4 +1,4 @@
-//! Rules of an update (contract of batch/v1, section 5.1).
+//! Rules of an update.
 
 use super::*;
 use crate::api::job::defaults::{prepare_update, share_labels};

@@ -1,4 +1,4 @@
-//! What is warned of and not refused (contract of batch/v1, section 4.6).
+//! What is warned of and not refused.
 
 use super::super::warnings;
 use super::*;

@@ -26,8 +26,8 @@ const IN_FLIGHT_MIN: usize = 150;
 /// Kills come at the latest this long after the recovery.
 const ALIVE_MS_MAX: u64 = 300;
 
-/// More than all the killed runs can do: about 2,000 pods a second for 180 times 150 ms.
-const SLEEPERS: u32 = 60_000;
+/// More than all the killed runs can do: 64 pods each 30 ms, for 200 times 200 ms at the most.
+const SLEEPERS: u32 = 100_000;
 const TALKERS: u32 = 30_000;
 
 /// A run must say something within this time.

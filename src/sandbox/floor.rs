@@ -5,8 +5,10 @@ use super::runtime::Sandbox;
 use super::stdio::Output;
 use crate::exec::{Busy, LoadError, Runtime as _};
 use crate::model::PodTemplate;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 /// What the loop did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -23,7 +25,7 @@ pub enum FloorError {
     /// The module cannot be had.
     #[error("{}", .0.message)]
     Load(LoadError),
-    /// The guest sleeps or waits: this loop polls each pod once.
+    /// The guest sleeps or waits: this loop has nothing else to do meanwhile.
     #[error("`{image}` waits for something; the floor is measured with guests that run through")]
     Pending {
         /// The image.
@@ -34,9 +36,28 @@ pub enum FloorError {
     Busy,
 }
 
+/// Whether a guest that is pending asked for another turn.
+#[derive(Debug, Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Polls until the end, or until the guest waits. At an epoch tick a guest is pending too, and has woken itself.
+fn poll_through<F: Future>(mut run: Pin<&mut F>, woken: &Woken, waker: &Waker) -> Poll<F::Output> {
+    loop {
+        let polled = run.as_mut().poll(&mut Context::from_waker(waker));
+        if polled.is_ready() || !woken.0.swap(false, Ordering::Relaxed) {
+            return polled;
+        }
+    }
+}
+
 impl Sandbox {
-    /// Runs `pods` guests on `threads` threads, each one made, run and dropped before the next, polled once; output goes
-    /// nowhere, nothing is logged or kept. The caller takes the time.
+    /// Runs `pods` guests on `threads` threads, each one made, run and dropped before the next; output goes nowhere, nothing is logged or kept. The caller takes the time.
     ///
     /// # Errors
     /// [`FloorError`]; the first thread's that failed.
@@ -52,10 +73,11 @@ impl Sandbox {
             let _inside = runtime.enter();
             let share = pods / threads + u64::from(thread < pods % threads);
             let mut result = FloorResult::default();
+            let woken = Arc::new(Woken::default());
+            let waker = Waker::from(Arc::clone(&woken));
             for _ in 0..share {
                 let guest = Guest::new(args, &[], limit, Output::Nowhere, Output::Nowhere);
-                let mut run = pin!(pod::run(code.clone(), guest, None));
-                match run.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                match poll_through(pin!(pod::run(code.clone(), guest, None)), &woken, &waker) {
                     Poll::Ready(Ok(outcome)) if outcome.exit_code == 0 => result.succeeded += 1,
                     Poll::Ready(Ok(_)) => result.failed += 1,
                     Poll::Ready(Err(Busy)) => return Err(FloorError::Busy),

@@ -16,6 +16,15 @@ fn every_pod_runs_once_however_they_are_shared() {
     assert_eq!(result, FloorResult { succeeded: 0, failed: 2 });
 }
 
+/// It gives up its turn at each tick, which is not waiting.
+#[test]
+fn a_guest_that_computes_over_ticks_runs_through() {
+    let args = ["pi".to_owned(), "20000".to_owned()];
+    let world = World::shared();
+    let result = world.ticking(|| world.sandbox.floor("coracle/pi", &args, 1, 1)).expect("it runs through");
+    assert_eq!(result, FloorResult { succeeded: 1, failed: 0 });
+}
+
 #[test]
 fn a_guest_that_waits_is_no_floor() {
     let args = ["sleep".to_owned(), "1000".to_owned()];

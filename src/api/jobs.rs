@@ -2,12 +2,12 @@
 
 use super::decode::FieldValidation;
 use super::job::{Admitted, Identity, Request, admit_create, admit_update};
-use super::router::{Answered, Engine, ListQuery, Names, Query, Sent, json, list as list_of};
+use super::router::{Answered, Engine, ListQuery, Names, Query, Sent, json, list as list_of, rendered};
 use super::{FieldErrors, JOBS, NAMESPACES, Resource, Status};
 use crate::base::{Time, Uid};
 use crate::control::{NewJob, NewSpec, WriteError};
 use crate::engine::{Handle, RequestError, now};
-use crate::view::JobObject;
+use crate::view::{EventObject, JobObject};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -19,15 +19,9 @@ const NAME_DRAWS: usize = 8;
 /// A refused client comes again after this many seconds.
 const RETRY_AFTER_S: u32 = 1;
 
-fn render(job: &JobObject) -> String {
-    let mut text = String::new();
-    job.render(&mut text);
-    text
-}
-
 fn shown(handle: &Handle, code: StatusCode, namespace: &str, name: &str, warnings: &[String]) -> Answered {
     let job = handle.view().job(namespace, name).ok_or_else(|| Status::not_found(JOBS, name))?;
-    Ok(json(code, render(&job), warnings))
+    Ok(json(code, rendered(|text| job.render(text)), warnings))
 }
 
 pub(super) async fn read(State(handle): Engine, Names([namespace, name]): Names<2>) -> Answered {
@@ -44,17 +38,12 @@ pub(super) async fn list_all(State(handle): Engine, _: ListQuery) -> Response {
 
 fn listed(handle: &Handle, namespace: Option<&str>) -> Response {
     let (rv, jobs) = handle.view().jobs(namespace);
-    list_of("JobList", "batch/v1", rv, jobs.iter().map(render))
+    list_of("JobList", "batch/v1", rv, jobs, JobObject::render)
 }
 
 pub(super) async fn events(State(handle): Engine, Names([namespace]): Names<1>, _: ListQuery) -> Response {
     let (rv, events) = handle.view().events(Some(&namespace));
-    let rendered = events.iter().map(|event| {
-        let mut text = String::new();
-        event.render(&mut text);
-        text
-    });
-    list_of("EventList", "v1", rv, rendered)
+    list_of("EventList", "v1", rv, events, EventObject::render)
 }
 
 pub(super) async fn create(State(handle): Engine, Names([namespace]): Names<1>, query: Query, sent: Sent) -> Answered {

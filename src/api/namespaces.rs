@@ -3,10 +3,11 @@
 use super::decode::{Expected, FieldValidation, decode};
 use super::job::dns_label;
 use super::jobs::{identity, refusal};
-use super::router::{Answered, Engine, ListQuery, Names, Query, Sent, json as answer, list as list_of};
+use super::router::{Answered, Engine, ListQuery, Names, Query, Sent, json as answer, list as list_of, rendered};
 use super::{FieldErrors, NAMESPACES, Status};
 use crate::control::NewNamespace;
 use crate::engine::{Handle, now};
+use crate::view::NamespaceObject;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -21,9 +22,7 @@ const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 fn shown(handle: &Handle, code: StatusCode, name: &str, warnings: &[String]) -> Answered {
     let namespace = handle.view().namespace(name).ok_or_else(|| Status::not_found(NAMESPACES, name))?;
-    let mut text = String::new();
-    namespace.render(&mut text);
-    Ok(answer(code, text, warnings))
+    Ok(answer(code, rendered(|text| namespace.render(text)), warnings))
 }
 
 pub(super) async fn read(State(handle): Engine, Names([name]): Names<1>) -> Answered {
@@ -32,12 +31,7 @@ pub(super) async fn read(State(handle): Engine, Names([name]): Names<1>) -> Answ
 
 pub(super) async fn list(State(handle): Engine, _: ListQuery) -> Response {
     let (rv, namespaces) = handle.view().namespaces();
-    let rendered = namespaces.iter().map(|namespace| {
-        let mut text = String::new();
-        namespace.render(&mut text);
-        text
-    });
-    list_of("NamespaceList", "v1", rv, rendered)
+    list_of("NamespaceList", "v1", rv, namespaces, NamespaceObject::render)
 }
 
 pub(super) async fn create(State(handle): Engine, query: Query, sent: Sent) -> Answered {

@@ -1,6 +1,6 @@
 //! core/v1 Pods: read only; Jobs make them.
 
-use super::router::{Answered, Engine, ListQuery, Names, Query, json, list as list_of};
+use super::router::{Answered, Engine, ListQuery, Names, Query, json, list as list_of, rendered};
 use super::{PODS, Status};
 use crate::engine::Handle;
 use crate::model::PodRecord;
@@ -10,18 +10,13 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 
-fn render(pod: &PodObject) -> String {
-    let mut text = String::new();
-    pod.render(&mut text);
-    text
-}
-
 fn find(handle: &Handle, namespace: &str, name: &str) -> Result<PodObject, Status> {
     handle.view().pod(namespace, name).ok_or_else(|| Status::not_found(PODS, name))
 }
 
 pub(super) async fn read(State(handle): Engine, Names([namespace, name]): Names<2>) -> Answered {
-    Ok(json(StatusCode::OK, render(&find(&handle, &namespace, &name)?), &[]))
+    let pod = find(&handle, &namespace, &name)?;
+    Ok(json(StatusCode::OK, rendered(|text| pod.render(text)), &[]))
 }
 
 pub(super) async fn list(State(handle): Engine, Names([namespace]): Names<1>, _: ListQuery) -> Response {
@@ -34,7 +29,7 @@ pub(super) async fn list_all(State(handle): Engine, _: ListQuery) -> Response {
 
 fn listed(handle: &Handle, namespace: Option<&str>) -> Response {
     let (rv, pods) = handle.view().pods(namespace, None);
-    list_of("PodList", "v1", rv, pods.iter().map(|pod| render(&pod)))
+    list_of("PodList", "v1", rv, pods.iter(), PodObject::render)
 }
 
 /// The output of a pod so far, stdout and stderr in the order in which they were written.

@@ -143,15 +143,28 @@ fn content_type(headers: &HeaderMap) -> Option<String> {
     headers.get(header::CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-/// A list's body around its items (kubernetes: `metav1.List`).
-pub(super) fn list(kind: &str, api_version: &str, rv: u64, items: impl Iterator<Item = String>) -> Response {
+/// What `render` appends, as a text of its own.
+pub(super) fn rendered(render: impl FnOnce(&mut String)) -> String {
+    let mut text = String::new();
+    render(&mut text);
+    text
+}
+
+/// A list's body around its items, each appended by `render` (kubernetes: `metav1.List`).
+pub(super) fn list<T>(
+    kind: &str,
+    api_version: &str,
+    rv: u64,
+    items: impl IntoIterator<Item = T>,
+    render: impl Fn(&T, &mut String),
+) -> Response {
     let mut body =
         format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{{"resourceVersion":"{rv}"}},"items":["#);
-    for (at, item) in items.enumerate() {
+    for (at, item) in items.into_iter().enumerate() {
         if at > 0 {
             body.push(',');
         }
-        body.push_str(&item);
+        render(&item, &mut body);
     }
     body.push_str("]}");
     json(StatusCode::OK, body, &[])

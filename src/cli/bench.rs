@@ -4,7 +4,7 @@
 //! rounds of both alternate, so that a noisy machine disturbs both alike.
 
 use super::error::{CliError, code};
-use super::local::Local;
+use super::local::{Local, io_runtime};
 use super::{bytes_text, grouped, machine, say};
 use crate::engine::now;
 use crate::model::ConditionType;
@@ -151,8 +151,7 @@ fn job(args: &JobArgs) -> Result<u8, CliError> {
     };
     let dir = args.data_dir.as_deref().or_else(|| temporary.as_ref().map(tempfile::TempDir::path));
     let local = Local::open(dir)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| CliError::new(code::ENGINE, error.to_string()))?;
+    let runtime = io_runtime()?;
     let common = &args.common;
     let warm = Common { pods: common.pods.min(10_000), image: common.image.clone(), ..*common };
     floor_round(&local, &warm)?;

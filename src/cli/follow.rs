@@ -238,19 +238,19 @@ impl Follower {
 
     fn tell_end(&mut self, pod: &PodObject, uids: &BTreeSet<Uid>, progress: &Progress, is_program: bool) {
         let record = &pod.record;
+        if record.rv <= self.since_rv || !uids.contains(&pod.job.key.uid) {
+            return;
+        }
         let is_refused = matches!(
             record.reason,
             Reason::ErrImagePull | Reason::ImagePullBackOff | Reason::InvalidImageName | Reason::CreateContainerError
         );
-        if is_refused && uids.contains(&pod.job.key.uid) {
+        if is_refused {
             // It would be tried again for ever; here nobody can mend it meanwhile.
             let why = pod.message.as_deref().unwrap_or_default();
             self.refused.get_or_insert_with(|| format!("pod {} cannot start: {why}", pod.name()));
         }
-        if !record.is_terminal() || record.rv <= self.since_rv || !uids.contains(&pod.job.key.uid) {
-            return;
-        }
-        if !self.told.entry(record.job).or_default().insert(record.ordinal) {
+        if !record.is_terminal() || !self.told.entry(record.job).or_default().insert(record.ordinal) {
             return;
         }
         self.tally.add(record);

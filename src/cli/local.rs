@@ -12,6 +12,7 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::runtime::Runtime;
 
 /// Pods alive at once in all, at the most: the address space that their memories reserve is 4 GiB each.
 const SLOTS: usize = 4096;
@@ -69,6 +70,12 @@ impl Local {
     pub(super) fn handle(&self) -> &Handle {
         self.engine.handle()
     }
+}
+
+/// The runtime on which this process speaks to its own router.
+pub(super) fn io_runtime() -> Result<Runtime, CliError> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(|error| CliError::new(code::ENGINE, format!("the io runtime cannot start: {error}")))
 }
 
 /// Where compiled modules are kept when there is no data directory.

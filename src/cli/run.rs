@@ -2,7 +2,7 @@
 
 use super::error::{CliError, code};
 use super::follow::{Ended, Followed, Follower};
-use super::local::Local;
+use super::local::{Local, io_runtime};
 use super::manifest::{self, Manifest, Source};
 use super::progress::{Mode, Progress};
 use super::{inspect, tell};
@@ -11,6 +11,7 @@ use crate::base::Quantity;
 use crate::modules::{Digest, Modules};
 use clap::Args;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -71,15 +72,15 @@ pub(super) fn run(args: RunArgs) -> Result<u8, CliError> {
     let local = Local::open(args.data_dir.as_deref())?;
     let work = match (program, read) {
         (Some((bytes, path)), _) => program_work(&args, &path, &bytes, &local.modules)?,
-        (None, Some((sources, manifests))) => Work { sources, manifests, is_program: false },
+        (None, Some((sources, manifests))) => {
+            let work = Work { sources, manifests, is_program: false };
+            // A program was looked at when it was read.
+            check_images(&work, &local.modules)?;
+            work
+        }
         (None, None) => unreachable!("clap asks for an input"),
     };
-    check_images(&work, &local.modules)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::new(code::ENGINE, format!("the io runtime cannot start: {error}")))?;
-    let result = runtime.block_on(async {
+    let result = io_runtime()?.block_on(async {
         let mode = args.progress.resolve(work.is_program);
         let follower = Follower::new(&local, args.data_dir.is_some())?;
         check_all(&work, &local).await?;
@@ -188,30 +189,26 @@ fn job_name(path: &Path) -> String {
     if name.is_empty() { "program".to_owned() } else { name.to_owned() }
 }
 
-/// A module that is not there would leave its pods waiting for ever: it is an error before anything starts.
+/// A module that is not there would leave its pods waiting for ever: it is an error before anything starts. Each image is
+/// looked at once, however many manifests name it.
 fn check_images(work: &Work, modules: &Modules) -> Result<(), CliError> {
+    let mut good = BTreeSet::new();
     for manifest in &work.manifests {
-        for (at, image) in manifest.images() {
-            let path = format!("spec.template.spec.containers[{at}].image");
-            let refused =
-                |what: String| Err(CliError::new(code::MODULE, what).at(manifest.place(&work.sources, &path)));
-            match modules.resolve(image) {
-                Err(error) => return refused(error.to_string()),
-                Ok(digest) => {
-                    let bytes = modules.bytes(&digest).unwrap_or_default();
-                    match crate::modules::inspect(&bytes) {
-                        Err(error) => return refused(format!("`{image}` {error}")),
-                        Ok(inspection) => {
-                            if let Some(refusal) = inspection.refusals().first() {
-                                return refused(format!("`{image}` {refusal}"));
-                            }
-                        }
-                    }
-                }
-            }
+        for (at, image) in manifest.images().filter(|(_, image)| good.insert((*image).to_owned())) {
+            check_image(image, modules).map_err(|what| {
+                let path = format!("spec.template.spec.containers[{at}].image");
+                CliError::new(code::MODULE, what).at(manifest.place(&work.sources, &path))
+            })?;
         }
     }
     Ok(())
+}
+
+fn check_image(image: &str, modules: &Modules) -> Result<(), String> {
+    let digest = modules.resolve(image).map_err(|error| error.to_string())?;
+    let bytes = modules.bytes(&digest).unwrap_or_default();
+    let inspection = crate::modules::inspect(&bytes).map_err(|error| format!("`{image}` {error}"))?;
+    inspection.refusals().first().map_or(Ok(()), |refusal| Err(format!("`{image}` {refusal}")))
 }
 
 async fn create_all(work: &Work, local: &Local, mode: Mode) -> Result<Vec<Followed>, CliError> {

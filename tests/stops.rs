@@ -26,7 +26,7 @@ fn engine() -> Engine {
 
 /// Runs a Job of endless guests, scales it to nothing, and gives how long each took to end, ms.
 async fn stop_all(engine: &Engine, image: &str, args: &[&str]) -> Vec<u64> {
-    let api = Api::new(engine.handle().clone());
+    let api = Api::new(engine.handle().clone(), Arc::new(Modules::open(None).expect("modules")));
     let view = engine.handle().view();
     let mut cursor = view.watch_from(Topic::Pods, Filter::default(), view.rv()).expect("from now on");
     let manifest = json!({

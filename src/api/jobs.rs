@@ -1,4 +1,4 @@
-//! batch/v1 Jobs, and the Events about them.
+//! batch/v1 Jobs.
 
 use super::decode::FieldValidation;
 use super::job::{Admitted, Identity, Request, admit_create, admit_update};
@@ -7,7 +7,7 @@ use super::{FieldErrors, JOBS, NAMESPACES, Resource, Status};
 use crate::base::{Time, Uid};
 use crate::control::{NewJob, NewSpec, WriteError};
 use crate::engine::{Handle, RequestError, now};
-use crate::view::{EventObject, JobObject};
+use crate::view::JobObject;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -39,11 +39,6 @@ pub(super) async fn list_all(State(handle): Engine, _: ListQuery) -> Response {
 fn listed(handle: &Handle, namespace: Option<&str>) -> Response {
     let (rv, jobs) = handle.view().jobs(namespace);
     list_of("JobList", "batch/v1", rv, jobs, JobObject::render)
-}
-
-pub(super) async fn events(State(handle): Engine, Names([namespace]): Names<1>, _: ListQuery) -> Response {
-    let (rv, events) = handle.view().events(Some(&namespace));
-    list_of("EventList", "v1", rv, events, EventObject::render)
 }
 
 pub(super) async fn create(State(handle): Engine, Names([namespace]): Names<1>, query: Query, sent: Sent) -> Answered {

@@ -1,13 +1,15 @@
 //! The router for callers in this process: no socket, the same answers.
 
 use super::Status;
-use super::router::router;
+use super::router::{Served, router};
 use crate::engine::Handle;
+use crate::modules::Modules;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, header};
 use axum::response::IntoResponse as _;
 use serde_json::Value;
+use std::sync::Arc;
 use tower::ServiceExt as _;
 
 /// The API of an engine.
@@ -36,10 +38,10 @@ pub fn path_segment(text: &str) -> String {
 }
 
 impl Api {
-    /// The API of the engine behind `handle`.
+    /// The API of the engine behind `handle`, whose modules are `modules`.
     #[must_use]
-    pub fn new(handle: Handle) -> Self {
-        Self(router(handle))
+    pub fn new(handle: Handle, modules: Arc<Modules>) -> Self {
+        Self(router(Served { handle, modules }))
     }
 
     /// GET `path`.

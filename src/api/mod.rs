@@ -5,10 +5,12 @@
 //! ends here as a typed, validated value or as a [`Status`], never as a panic.
 
 pub mod decode;
+mod events;
 mod field;
 pub mod job;
 mod jobs;
 mod local;
+mod log;
 mod namespaces;
 mod pods;
 mod router;

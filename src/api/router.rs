@@ -3,19 +3,40 @@
 //! Knows how a request becomes a handler's arguments and how an answer becomes HTTP. The same router serves sockets and,
 //! through [`Api`](super::Api), callers in this process.
 
-use super::{Status, decode, jobs, namespaces, pods};
+use super::{Status, decode, events, jobs, log, namespaces, pods};
 use crate::engine::Handle;
+use crate::modules::Modules;
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
+use axum::extract::{FromRef, FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What handlers work on.
+#[derive(Debug, Clone)]
+pub(super) struct Served {
+    pub(super) handle: Handle,
+    pub(super) modules: Arc<Modules>,
+}
+
+impl FromRef<Served> for Handle {
+    fn from_ref(served: &Served) -> Self {
+        served.handle.clone()
+    }
+}
+
+impl FromRef<Served> for Arc<Modules> {
+    fn from_ref(served: &Served) -> Self {
+        Self::clone(&served.modules)
+    }
+}
 
 /// Everything that is served.
-pub(super) fn router(handle: Handle) -> Router {
+pub(super) fn router(served: Served) -> Router {
     Router::new()
         .route("/apis/batch/v1/jobs", get(jobs::list_all))
         .route("/apis/batch/v1/namespaces/{namespace}/jobs", get(jobs::list).post(jobs::create))
@@ -23,13 +44,13 @@ pub(super) fn router(handle: Handle) -> Router {
         .route("/api/v1/pods", get(pods::list_all))
         .route("/api/v1/namespaces/{namespace}/pods", get(pods::list))
         .route("/api/v1/namespaces/{namespace}/pods/{name}", get(pods::read))
-        .route("/api/v1/namespaces/{namespace}/pods/{name}/log", get(pods::log))
-        .route("/api/v1/namespaces/{namespace}/events", get(jobs::events))
+        .route("/api/v1/namespaces/{namespace}/pods/{name}/log", get(log::log))
+        .route("/api/v1/namespaces/{namespace}/events", get(events::list))
         .route("/api/v1/namespaces", get(namespaces::list).post(namespaces::create))
         .route("/api/v1/namespaces/{name}", get(namespaces::read))
         .method_not_allowed_fallback(async || Status::method_not_allowed())
         .fallback(async || Status::unknown_resource())
-        .with_state(handle)
+        .with_state(served)
 }
 
 /// What handlers return.
@@ -62,10 +83,10 @@ pub(super) fn json(code: StatusCode, body: String, warnings: &[String]) -> Respo
 /// The parts of a path, percent-decoded.
 pub(super) struct Names<const N: usize>(pub(super) [String; N]);
 
-impl<const N: usize> FromRequestParts<Handle> for Names<N> {
+impl<S: Send + Sync, const N: usize> FromRequestParts<S> for Names<N> {
     type Rejection = Status;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Handle) -> Result<Self, Status> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Status> {
         let path = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await;
         let names: Vec<String> =
             path.map_err(|_| Status::unknown_resource())?.0.into_iter().map(|(_, name)| name).collect();
@@ -77,10 +98,10 @@ impl<const N: usize> FromRequestParts<Handle> for Names<N> {
 #[derive(Debug, Default)]
 pub(super) struct Query(BTreeMap<String, String>);
 
-impl FromRequestParts<Handle> for Query {
+impl<S: Send + Sync> FromRequestParts<S> for Query {
     type Rejection = Status;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Handle) -> Result<Self, Status> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Status> {
         let query = axum::extract::Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
         let pairs = query.map_err(|error| Status::bad_request(error.body_text()))?.0;
         Ok(Self(pairs.into_iter().rev().collect()))
@@ -108,10 +129,10 @@ const LIST_PARAMETERS: [&str; 7] =
 /// The query of a list.
 pub(super) struct ListQuery;
 
-impl FromRequestParts<Handle> for ListQuery {
+impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
     type Rejection = Status;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Handle) -> Result<Self, Status> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Status> {
         Query::from_request_parts(parts, state).await?.refuse(&LIST_PARAMETERS)?;
         Ok(Self)
     }
@@ -129,10 +150,10 @@ impl Sent {
     }
 }
 
-impl FromRequest<Handle> for Sent {
+impl<S: Send + Sync> FromRequest<S> for Sent {
     type Rejection = Status;
 
-    async fn from_request(request: Request, _: &Handle) -> Result<Self, Status> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Status> {
         let content_type = content_type(request.headers());
         let bytes = axum::body::to_bytes(request.into_body(), decode::BODY_BYTES_MAX).await;
         Ok(Self { bytes: bytes.map_err(|_| Status::too_large(decode::BODY_BYTES_MAX))?, content_type })

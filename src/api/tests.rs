@@ -11,7 +11,13 @@ const JOBS_PATH: &str = "/apis/batch/v1/namespaces/default/jobs";
 fn with_api<F: Future<Output = ()>>(test: impl FnOnce(Api, Engine) -> F) {
     let engine = in_memory();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(test(Api::new(engine.handle().clone()), engine));
+    runtime.block_on(test(
+        Api::new(
+            engine.handle().clone(),
+            std::sync::Arc::new(crate::modules::Modules::open(None).expect("modules in memory")),
+        ),
+        engine,
+    ));
 }
 
 fn job(name: &str, word: &str) -> Value {

@@ -63,7 +63,7 @@ impl Local {
             (EngineError::Store(error), Some(dir)) => store_error(dir, &error),
             (error, _) => CliError::new(code::ENGINE, format!("the engine cannot start: {error}")),
         })?;
-        let api = Api::new(engine.handle().clone());
+        let api = Api::new(engine.handle().clone(), Arc::clone(&modules));
         Ok(Self { engine, api, modules, sandbox })
     }
 

@@ -2,6 +2,9 @@
 
 mod cli;
 mod crash;
+mod kubectl;
 mod replay;
+mod server;
+mod sigkill;
 mod stops;
 mod tidy;

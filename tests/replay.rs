@@ -147,10 +147,11 @@ impl History {
                 self.says(Fact::StatusPublished { job });
             }
             _ if self.below(3) == 0 => {
-                state.ended.extend(state.living.drain(..).map(|pod| pod.ordinal));
-                let ordinals = std::mem::take(&mut state.ended);
-                self.says(Fact::PodsRemoved { job, ordinals });
-                let rv = self.says(Fact::JobChanged { job });
+                if self.below(2) == 0 {
+                    self.stop(job, state, at);
+                }
+                let ordinals = state.next_ordinal;
+                let rv = self.says(Fact::JobRemoved { job, at, ordinals }) + u64::from(ordinals);
                 self.writes(Kind::Job, "ns", &state.name, rv, None);
                 return false;
             }
@@ -325,17 +326,18 @@ impl Watcher {
     }
 }
 
-fn boot(path: &Path) -> (Sqlite, View, u64) {
+/// The store, what was shown, the next version and the number of the next Job.
+fn boot(path: &Path) -> (Sqlite, View, u64, u32) {
     let mut store = Sqlite::open(path).expect("a file");
     let recovered = store.recover().expect("a good store");
-    (store, View::restore(&recovered), recovered.first_rv)
+    (store, View::restore(&recovered), recovered.first_rv, recovered.next_job)
 }
 
 fn run(seed: u64) {
     let dir = tempfile::TempDir::new().expect("a directory");
     let path = dir.path().join("coracle.db");
     let mut history = History::new(seed);
-    let (mut store, mut view, _) = boot(&path);
+    let (mut store, mut view, ..) = boot(&path);
     let mut watchers = Vec::new();
     for _ in 0..60 {
         let batch = history.next_batch();
@@ -352,8 +354,9 @@ fn run(seed: u64) {
         if history.below(12) == 0 {
             drop(store);
             watchers.drain(..).for_each(|mut watcher: Watcher| watcher.catch_up(&view, seed));
-            let (reopened, restored, first_rv) = boot(&path);
+            let (reopened, restored, first_rv, next_job) = boot(&path);
             assert_same(&view, &restored, seed);
+            assert_eq!(next_job, history.next_job, "seed {seed}: a number would be given again");
             assert_eq!(restored.rv(), first_rv - 1, "seed {seed}");
             (store, view, history.next_rv) = (reopened, restored, first_rv);
         }

@@ -6,7 +6,7 @@ use coracle::model::{
     LogExtent, PodEnd, Reason, Waiting,
 };
 use coracle::store::{Sqlite, Store};
-use coracle::view::{Change, ChangeKind, Cursor, Filter, Object, Topic, View};
+use coracle::view::{Change, ChangeKind, Cursor, EVENT_KEPT_MS, Filter, Object, Topic, View};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -146,11 +146,12 @@ impl History {
                 self.says(Fact::ConditionSet { job, condition });
                 self.says(Fact::StatusPublished { job });
             }
-            _ if self.below(3) == 0 => {
-                state.ended.extend(state.living.drain(..).map(|pod| pod.ordinal));
-                let ordinals = std::mem::take(&mut state.ended);
-                self.says(Fact::PodsRemoved { job, ordinals });
-                let rv = self.says(Fact::JobChanged { job });
+            _ if self.below(2) == 0 => {
+                if self.below(2) == 0 {
+                    self.stop(job, state, at);
+                }
+                let ordinals = state.next_ordinal;
+                let rv = self.says(Fact::JobRemoved { job, at, ordinals }) + u64::from(ordinals);
                 self.writes(Kind::Job, "ns", &state.name, rv, None);
                 return false;
             }
@@ -325,17 +326,18 @@ impl Watcher {
     }
 }
 
-fn boot(path: &Path) -> (Sqlite, View, u64) {
+/// The store, what was shown, the next version and the number of the next Job.
+fn boot(path: &Path) -> (Sqlite, View, u64, u32) {
     let mut store = Sqlite::open(path).expect("a file");
     let recovered = store.recover().expect("a good store");
-    (store, View::restore(&recovered), recovered.first_rv)
+    (store, View::restore(&recovered), recovered.first_rv, recovered.next_job)
 }
 
 fn run(seed: u64) {
     let dir = tempfile::TempDir::new().expect("a directory");
     let path = dir.path().join("coracle.db");
     let mut history = History::new(seed);
-    let (mut store, mut view, _) = boot(&path);
+    let (mut store, mut view, ..) = boot(&path);
     let mut watchers = Vec::new();
     for _ in 0..60 {
         let batch = history.next_batch();
@@ -352,13 +354,80 @@ fn run(seed: u64) {
         if history.below(12) == 0 {
             drop(store);
             watchers.drain(..).for_each(|mut watcher: Watcher| watcher.catch_up(&view, seed));
-            let (reopened, restored, first_rv) = boot(&path);
+            let (reopened, restored, first_rv, next_job) = boot(&path);
             assert_same(&view, &restored, seed);
+            assert_eq!(next_job, history.next_job, "seed {seed}: a number would be given again");
             assert_eq!(restored.rv(), first_rv - 1, "seed {seed}");
             (store, view, history.next_rv) = (reopened, restored, first_rv);
         }
     }
     watchers.into_iter().for_each(|mut watcher| watcher.catch_up(&view, seed));
+}
+
+/// Jobs of one name, one after the other, and one an hour later, when the Events about the first two go.
+fn life_of_a_name(nth: usize, first_rv: u64) -> Batch {
+    let mut history = History { next_rv: first_rv, ..History::new(0) };
+    let creates = |history: &mut History, id: u32, ms: u64| {
+        let (job, at) = (JobId(id), Time(history.now + ms));
+        let uid = Uid::v4(u128::from(id));
+        let rv = history.says(Fact::JobCreated { job, uid, namespace: "ns".into(), name: "a".into(), at });
+        history.writes(Kind::Job, "ns", "a", rv, Some(document("a", false, id + 1)));
+        history.says(Fact::PodsCreated { job, at, first: 0, count: 3, indexes: Vec::new() });
+        let note = EventNote::SuccessfulCreate { ordinal: 0, index: NO_INDEX };
+        history.says(Fact::Recorded { event: Event { job, at, note } });
+    };
+    let deletes = |history: &mut History, id: u32| {
+        let at = Time(history.now);
+        let rv = history.says(Fact::JobRemoved { job: JobId(id), at, ordinals: 3 }) + 3;
+        history.writes(Kind::Job, "ns", "a", rv, None);
+    };
+    match nth {
+        0 => creates(&mut history, 0, 0),
+        1 => deletes(&mut history, 0),
+        2 => creates(&mut history, 1, 0),
+        3 => {
+            deletes(&mut history, 1);
+            creates(&mut history, 2, 1000);
+        }
+        _ => {
+            deletes(&mut history, 2);
+            creates(&mut history, 3, EVENT_KEPT_MS);
+        }
+    }
+    Batch { first_rv, ..std::mem::take(&mut history.batch) }
+}
+
+#[test]
+fn a_name_is_given_again_and_again_wherever_folds_and_a_crash_come() {
+    const BATCHES: usize = 5;
+    for (crash_after, folds) in (0..BATCHES).flat_map(|after| (0..1_u32 << BATCHES).map(move |folds| (after, folds))) {
+        let dir = tempfile::TempDir::new().expect("a directory");
+        let path = dir.path().join("coracle.db");
+        let case = u64::from(folds) * 10 + crash_after as u64;
+        let mut store = Sqlite::open(&path).expect("a file");
+        let recovered = store.recover().expect("a new store");
+        let (never_crashed, mut view, mut next_rv) = (View::restore(&recovered), View::restore(&recovered), 1);
+        for nth in 0..BATCHES {
+            let batch = life_of_a_name(nth, next_rv);
+            next_rv = batch.next_rv();
+            store.commit(&batch).expect("room");
+            [&view, &never_crashed].into_iter().for_each(|view| view.apply(&batch));
+            if folds >> nth & 1 == 1 {
+                store.fold(&view.fold()).expect("room");
+                view.folded();
+            }
+            if nth == crash_after {
+                drop(store);
+                (store, view, next_rv, _) = boot(&path);
+            }
+            assert_same(&never_crashed, &view, case);
+        }
+        drop(store);
+        let (_, restored, ..) = boot(&path);
+        assert_same(&never_crashed, &restored, case);
+        let about: Vec<u32> = restored.events(None).1.iter().map(|event| event.event.job.0).collect();
+        assert_eq!(about, [2, 3], "case {case}: what is kept of the Jobs that are gone is the newest one's");
+    }
 }
 
 #[test]

@@ -3,10 +3,10 @@
 use super::testing::{in_memory, on_disk, start};
 use super::*;
 use crate::base::Uid;
-use crate::control::{NewJob, WriteError};
+use crate::control::{DeleteJob, NamespaceChange, NewJob, WriteError};
 use crate::model::{Batch, ConditionType, Fold, JobSpec, JobStatus, Reason, Recovered};
 use crate::store::Sqlite;
-use crate::view::JobObject;
+use crate::view::{ChangeKind, Filter, JobObject, Topic};
 
 fn job(name: &str, word: &str, completions: u32, parallelism: u32) -> NewJob {
     let uid = Uid::v4(u128::from(name.as_bytes()[0]));
@@ -145,6 +145,120 @@ fn a_store_that_fails_acknowledges_nothing_and_says_so() {
         let answer = handle.create_job(job("b", "0", 1, 1)).await;
         assert!(matches!(answer, Err(RequestError::Stopped(_))), "{answer:?}");
     });
+    engine.stop();
+}
+
+fn deletion(name: &str) -> DeleteJob {
+    DeleteJob { namespace: "default".into(), name: name.into(), uid: None }
+}
+
+#[test]
+fn deleting_a_job_ends_its_guests_and_gives_their_room_to_others() {
+    let engine = in_memory();
+    let handle = engine.handle().clone();
+    block_on(async {
+        for round in 0..3 {
+            // As many as there is room for, and some that wait.
+            handle.create_job(job("a", "wait", 200, 200)).await.expect("created");
+            wait_for(&handle, "a", |status| status.ready == 128).await;
+            let cursor = handle.view().watch_from(Topic::Pods, Filter::default(), handle.view().rv());
+            let deleted = handle.delete_job(deletion("a")).await.expect("deleted");
+            assert!(handle.view().rv() >= deleted.rv && handle.view().job("default", "a").is_none(), "round {round}");
+            assert_eq!(handle.view().pods(None, None).1.iter().count(), 0);
+            let changes = handle.view().poll(&mut cursor.expect("recent"), usize::MAX).expect("they fit");
+            let count = |kind| changes.iter().filter(|change| change.kind == kind).count();
+            assert_eq!((count(ChangeKind::Modified), count(ChangeKind::Deleted)), (128, 200));
+        }
+        handle.create_job(job("b", "0", 300, 300)).await.expect("created");
+        wait_for(&handle, "b", |status| status.is_finished()).await;
+    });
+    engine.stop();
+}
+
+#[test]
+fn a_deletion_that_means_another_job_is_refused() {
+    let engine = in_memory();
+    let handle = engine.handle().clone();
+    block_on(async {
+        let made = job("a", "0", 1, 1);
+        let found = made.uid;
+        handle.create_job(made).await.expect("created");
+        let wrong = DeleteJob { uid: Some(Uid::v4(99)), ..deletion("a") };
+        let refused = |error| Err(RequestError::Refused(error));
+        assert_eq!(handle.delete_job(wrong).await, refused(WriteError::WrongUid { found }));
+        assert_eq!(handle.delete_job(deletion("b")).await, refused(WriteError::NotFound));
+        handle.delete_job(DeleteJob { uid: Some(found), ..deletion("a") }).await.expect("it is the one");
+        assert_eq!(handle.delete_job(deletion("a")).await, refused(WriteError::NotFound));
+    });
+    engine.stop();
+}
+
+/// Folds the store between two boots.
+fn fold(dir: &std::path::Path) {
+    let mut store = Sqlite::open(&dir.join("store.db")).expect("a store");
+    let view = View::restore(&store.recover().expect("a good store"));
+    store.fold(&view.fold()).expect("room");
+}
+
+#[test]
+fn a_new_job_has_nothing_of_a_deleted_one_after_a_restart() {
+    for is_folded in [false, true] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let engine = on_disk(dir.path());
+        let old = block_on(async {
+            let handle = engine.handle().clone();
+            handle.create_job(job("a", "wait", 2, 2)).await.expect("created");
+            let old = wait_for(&handle, "a", |status| status.ready == 2).await;
+            handle.delete_job(deletion("a")).await.expect("deleted");
+            old.doc.key.clone()
+        });
+        engine.stop();
+        if is_folded {
+            fold(dir.path());
+        }
+        let engine = on_disk(dir.path());
+        let handle = engine.handle().clone();
+        assert!(handle.view().jobs(None).1.is_empty() && handle.view().pods(None, None).1.iter().count() == 0);
+        let about_old = handle.view().events(None).1.len();
+        assert_eq!(about_old, 2, "the Events about the old one are kept");
+        let new = block_on(async {
+            let again = NewJob { uid: Uid::v4(1 << 80), ..job("a", "0", 1, 1) };
+            handle.create_job(again).await.expect("the name is free");
+            wait_for(&handle, "a", |status| status.is_finished()).await
+        });
+        let new_key = &new.doc.key;
+        assert!(new_key.id > old.id, "a number is given again: {:?}", new_key.id);
+        let (_, pods) = handle.view().pods(None, None);
+        let pod = pods.iter().next().expect("one");
+        let log = handle.logs().read(pod.record.log).expect("a log");
+        assert_eq!(log.iter().flat_map(|entry| entry.bytes.clone()).collect::<Vec<u8>>(), b"0");
+        let (_, events) = handle.view().events(None);
+        let of = |uid| events.iter().filter(|event| event.job.uid == uid).count();
+        assert_eq!((of(old.uid), of(new_key.uid)), (about_old, 2), "one pod, and its end");
+        engine.stop();
+    }
+}
+
+#[test]
+fn a_namespace_is_changed_from_the_version_that_is_shown() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let change = |base_rv| NamespaceChange {
+        name: "default".into(),
+        base_rv,
+        doc: r#"{"kind":"Namespace","metadata":{"name":"default","uid":"u","labels":{"a":"b"}}}"#.into(),
+    };
+    let engine = on_disk(dir.path());
+    let made = engine.handle().view().namespace("default").expect("predefined").rv;
+    let changed = block_on(engine.handle().update_namespace(change(made))).expect("current").rv;
+    engine.stop();
+    let engine = on_disk(dir.path());
+    let shown = engine.handle().view().namespace("default").expect("still there");
+    assert_eq!((shown.rv, shown.labels()["a"].as_str()), (changed, "b"));
+    let again = block_on(engine.handle().update_namespace(change(made)));
+    assert_eq!(again, Err(RequestError::Refused(WriteError::Conflict)));
+    let nowhere = NamespaceChange { name: "nowhere".into(), ..change(made) };
+    let refused = block_on(engine.handle().update_namespace(nowhere));
+    assert_eq!(refused, Err(RequestError::Refused(WriteError::NotFound)));
     engine.stop();
 }
 

@@ -139,6 +139,40 @@ fn no_version_comes_again_after_any_boot() {
     assert!(recovered.batches.is_empty(), "the last boot folded");
 }
 
+/// Creates the Jobs 1 and 2, deletes 2 and, if told so, folds.
+fn newest_deleted(path: &Path, is_folded: bool) {
+    let (mut store, recovered) = opened(path);
+    assert_eq!(recovered.next_job, 0);
+    store.commit(&batch(1, vec![created(1), created(2)], vec![doc("pi", 2, Some("{}"))])).expect("room");
+    let removed = Fact::JobRemoved { job: JobId(2), at: AT, ordinals: 0 };
+    store.commit(&batch(3, vec![removed], vec![doc("pi", 3, None)])).expect("room");
+    if is_folded {
+        store.fold(&Fold { removed: vec![JobId(2)], chunks: Vec::new(), ..folded(3) }).expect("room");
+    }
+}
+
+#[test]
+fn the_number_of_a_deleted_job_never_comes_again() {
+    for is_folded in [false, true] {
+        let (_dir, path) = dir();
+        newest_deleted(&path, is_folded);
+        for _ in 0..2 {
+            let (_store, again) = opened(&path);
+            assert_eq!((again.next_job, again.batches.is_empty()), (3, is_folded));
+        }
+    }
+}
+
+#[test]
+fn a_store_without_a_kept_number_knows_it_from_its_jobs() {
+    for (is_folded, next_job) in [(false, 3), (true, 2)] {
+        let (_dir, path) = dir();
+        newest_deleted(&path, is_folded);
+        let again = tampered(&path, "DELETE FROM meta WHERE key = 'next_job'").expect("a good store");
+        assert_eq!(again.next_job, next_job);
+    }
+}
+
 #[test]
 fn a_store_that_is_in_use_is_locked_at_once() {
     let (_dir, path) = dir();
@@ -192,6 +226,8 @@ fn broken_rows_are_named() {
         ("chunks, row 1", "UPDATE chunks SET records = x''"),
         ("meta ceiling", "UPDATE meta SET value = -5 WHERE key = 'ceiling'"),
         ("meta boot", "UPDATE meta SET value = 'x' WHERE key = 'boot'"),
+        ("meta next_job", "UPDATE meta SET value = -1 WHERE key = 'next_job'"),
+        ("meta next_job", "UPDATE meta SET value = 1 << 32 WHERE key = 'next_job'"),
         ("meta events", "UPDATE meta SET value = x'01ff' WHERE key = 'events'"),
         ("reading chunks", "DROP TABLE chunks"),
     ];

@@ -68,6 +68,11 @@ impl JobDoc {
         &self.parsed().spec
     }
 
+    /// About how many bytes it takes: what is read of it is never more than the text.
+    pub(super) fn bytes(&self) -> usize {
+        self.json.len() * if self.parsed.get().is_some() { 2 } else { 1 }
+    }
+
     pub(super) fn parsed(&self) -> &ParsedJob {
         self.parsed.get_or_init(|| {
             let (cuts, head) = Cuts::of(&self.json);

@@ -234,8 +234,9 @@ impl Mirror {
             let weight = object.message.as_ref().map_or(0, |text| text.len());
             self.rings.pods.push(Entry { rv, kind: ChangeKind::Deleted, object, before: Some(before), weight });
         }
-        // From here on only the ring keeps the document and the status alive.
-        let weight = entry.doc.json.len() + status_bytes(&entry.shown);
+        // From here on only the rings keep the document and the status alive.
+        self.rings.pods.charge(entry.doc.bytes());
+        let weight = entry.doc.bytes() + status_bytes(&entry.shown);
         let object = entry.object();
         let rv = object.rv;
         self.rings.jobs.push(Entry { rv, kind: ChangeKind::Deleted, object, before: Some(before), weight });

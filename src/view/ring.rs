@@ -43,6 +43,19 @@ impl<T> Ring<T> {
         debug_assert!(self.entries.back().is_none_or(|last| last.rv <= entry.rv), "versions went back");
         self.bytes += size_of::<Entry<T>>() + entry.weight;
         self.entries.push_back(entry);
+        self.evict();
+    }
+
+    /// What older entries share is kept alive by this ring alone from here on: `bytes` more, until the newest entry that can
+    /// hold it goes.
+    pub(super) fn charge(&mut self, bytes: usize) {
+        let Some(newest) = self.entries.back_mut() else { return };
+        newest.weight += bytes;
+        self.bytes += bytes;
+        self.evict();
+    }
+
+    fn evict(&mut self) {
         while self.bytes > self.bytes_max {
             let Some(oldest) = self.entries.pop_front() else { break };
             self.bytes -= size_of::<Entry<T>>() + oldest.weight;
@@ -105,6 +118,22 @@ mod tests {
         ring.push(entry(11));
         ring.push(Entry { weight: 3 * size_of::<Entry<u64>>(), ..entry(12) });
         assert_eq!((ring.end(), ring.evicted_rv()), (2, 12), "one that is too heavy drops itself as well");
+    }
+
+    #[test]
+    fn what_only_the_ring_keeps_alive_goes_with_the_newest_entry_that_can_hold_it() {
+        let mut ring = holding(4);
+        ring.charge(1000);
+        assert_eq!((ring.end(), ring.evicted_rv()), (0, 10), "an empty ring holds nothing");
+        (11..=12).for_each(|rv| ring.push(entry(rv)));
+        ring.charge(2 * size_of::<Entry<u64>>());
+        assert_eq!(ring.evicted_rv(), 10);
+        ring.push(entry(13));
+        assert_eq!(ring.evicted_rv(), 11);
+        ring.push(entry(14));
+        assert_eq!(ring.evicted_rv(), 12);
+        (15..=16).for_each(|rv| ring.push(entry(rv)));
+        assert_eq!((ring.evicted_rv(), ring.end()), (12, 6), "its weight went with it");
     }
 
     #[test]

@@ -95,13 +95,22 @@ fn a_refusal_that_crosses_the_deletion_ends_the_pod() {
 }
 
 #[test]
-fn an_exit_in_the_step_of_the_deletion_counts_or_is_not_seen() {
+fn an_exit_that_is_heard_of_after_the_deletion_is_not_seen() {
     let mut w = World::started(Spec::new(1, 1), "+0");
-    // Clients' writes come before what the workers say, in these cases.
     w.delete();
     w.exit(0, 0);
     w.step("-0 deleted");
     w.step("");
+}
+
+#[test]
+fn an_exit_that_is_heard_of_just_before_the_deletion_is_seen() {
+    let mut w = World::started(Spec::new(1, 1), "+0");
+    w.exit(0, 0);
+    w.report_now();
+    w.delete();
+    w.step("S0 deleted");
+    assert_eq!(w.due_in_ms(), None);
 }
 
 #[test]

@@ -161,6 +161,9 @@ impl History {
     fn delete(&mut self) {
         let name = NAMES[self.draw(0, 4) as usize];
         self.world.focus(name);
+        if self.chance(2) {
+            self.world.report_now();
+        }
         let uid = self.chance(4).then_some(Uid(1));
         self.world.delete_if("default", uid);
         if self.chance(2) {

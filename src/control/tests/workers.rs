@@ -21,7 +21,7 @@ pub(super) struct Workers {
     started: Vec<(u32, Started)>,
     refused: Vec<(u32, Refused)>,
     exits: Vec<(u32, Exit)>,
-    /// Pods whose end was told last: a stop may cross that.
+    /// Pods whose end was told since the last step: a stop may cross that.
     told: BTreeSet<(JobId, u32)>,
 }
 
@@ -45,6 +45,7 @@ impl Workers {
             assert!(alive <= capacity.alive_max as usize, "worker {worker} has {alive} pods");
             assert!(queued <= capacity.queue_max as usize, "worker {worker} has {queued} pods queued");
         }
+        self.told.clear();
     }
 
     fn launch(&mut self, worker: u32, launch: &Launch, pods: &BTreeMap<(JobId, u32), PodRecord>) {
@@ -112,7 +113,7 @@ impl Workers {
     /// What they have to say: starts and refusals, then exits, in reports of their own.
     pub(super) fn reports(&mut self) -> Vec<Input> {
         let refused = self.refused.iter().map(|(_, pod)| (pod.job, pod.ordinal));
-        self.told = refused.chain(self.exits.iter().map(|(_, pod)| (pod.job, pod.ordinal))).collect();
+        self.told.extend(refused.chain(self.exits.iter().map(|(_, pod)| (pod.job, pod.ordinal))));
         let mut early: BTreeMap<u32, Report> = BTreeMap::new();
         let mut late: BTreeMap<u32, Report> = BTreeMap::new();
         fn of(reports: &mut BTreeMap<u32, Report>, worker: u32) -> &mut Report {

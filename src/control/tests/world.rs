@@ -186,6 +186,11 @@ impl World {
         self.workers.refuse(self.id(), ordinal, reason);
     }
 
+    /// What the workers say comes before what clients write next.
+    pub(super) fn report_now(&mut self) {
+        self.inputs.append(&mut self.workers.reports());
+    }
+
     /// The workers end what they were told to stop.
     pub(super) fn end_stopped(&mut self) {
         for (id, ordinal) in self.workers.stopping() {

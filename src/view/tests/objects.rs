@@ -5,6 +5,7 @@ use crate::base::{JobId, NO_INDEX, Time, Uid};
 use crate::model::{CHUNK_PODS, EventNote, Fact, Kind, PodRecord, Reason, Waiting};
 use crate::view::{EVENT_KEPT_MS, EVENTS_MAX, PodObject, View};
 use serde_json::Value;
+use std::sync::Arc;
 
 fn names(view: &View, namespace: Option<&str>) -> Vec<String> {
     view.pods(namespace, None).1.iter().map(|pod| pod.name()).collect()
@@ -203,6 +204,52 @@ fn a_client_changes_and_deletes_a_job() {
     assert_eq!(world.view.events(None).1[0].job.name.as_ref(), "a", "its Events stay");
     world.create_job(2, "default", "a");
     assert_eq!(world.view.job("default", "a").map(|job| job.doc.key.id), Some(JobId(2)));
+}
+
+#[test]
+fn nothing_is_held_of_a_deleted_job_but_its_recent_changes() {
+    let mut world = World::with_ring_bytes(64 << 10);
+    world.create_job(1, "default", "a");
+    world.record(1, AT, EventNote::Completed);
+    world.create_pods(1, 0, CHUNK_PODS + 1, &[], AT);
+    let doc = Arc::downgrade(&world.view.job("default", "a").expect("there").doc);
+    let chunk = Arc::downgrade(&world.view.read().jobs[&JobId(1)].pods.chunks[0]);
+    world.view.folded();
+    world.delete_job(1, "default", "a", CHUNK_PODS + 1);
+    assert!(chunk.upgrade().is_none() && doc.upgrade().is_some());
+    {
+        let mirror = world.view.read();
+        assert!(mirror.jobs.is_empty() && mirror.names.is_empty() && mirror.uids.is_empty());
+        assert!(mirror.dirty.chunks.is_empty());
+        assert_eq!((mirror.gone.len(), mirror.dirty.removed.len()), (1, 1), "kept for its Event");
+    }
+    // Other Jobs push its changes out of the rings, and an hour passes.
+    world.create_job(2, "default", "b");
+    world.create_pods(2, 0, 1000, &[], AT.plus_ms(EVENT_KEPT_MS));
+    for _ in 0..1000 {
+        world.happens(vec![Fact::StatusPublished { job: JobId(2) }]);
+    }
+    assert!(doc.upgrade().is_none());
+    assert!(world.view.read().gone.is_empty());
+}
+
+/// The texts of deleted Jobs count against the rings: each of these Jobs has one pod and a large document.
+#[test]
+fn documents_of_deleted_jobs_are_bounded() {
+    let mut world = World::with_ring_bytes(64 << 10);
+    let padding = format!(r#","activeDeadlineSeconds":9,"x":"{}""#, "x".repeat(16 << 10));
+    let mut docs = Vec::new();
+    for job in 1..100 {
+        let uid = Uid::v4(u128::from(job) + 1);
+        world.create_job_from(job, "default", "a", uid, &job_json("default", "a", uid, &padding), AT);
+        world.create_pods(job, 0, 1, &[], AT);
+        docs.push(Arc::downgrade(&world.view.job("default", "a").expect("there").doc));
+        if job % 2 == 0 {
+            world.happens(vec![Fact::PodsRemoved { job: JobId(job), ordinals: vec![0] }]);
+        }
+        world.delete_job(job, "default", "a", 1);
+        assert!(docs.iter().filter(|doc| doc.upgrade().is_some()).count() <= 4);
+    }
 }
 
 #[test]

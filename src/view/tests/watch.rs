@@ -54,6 +54,40 @@ fn jobs_are_added_modified_and_deleted() {
 }
 
 #[test]
+fn every_pod_of_a_deleted_job_is_deleted_once_each_at_its_own_version() {
+    let mut world = World::new();
+    world.create_job(1, "default", "a");
+    world.create_job(2, "default", "b");
+    world.create_pods(1, 1, 3, &[], AT);
+    world.create_pods(2, 0, 1, &[], AT);
+    world.happens(vec![ended(1, end(1, 0, AT)), Fact::PodsRemoved { job: JobId(1), ordinals: vec![2] }]);
+    let mut pods = follow(&world.view, Topic::Pods, world.view.rv());
+    let mut jobs = follow(&world.view, Topic::Jobs, world.view.rv());
+    let rv = world.delete_job(1, "default", "a", 4);
+    assert_eq!(world.view.rv(), rv + 4);
+    let changes = world.view.poll(&mut pods, usize::MAX).expect("nothing was dropped");
+    let seen: Vec<_> = changes.iter().map(|change| (change.rv, change.object.rv(), change.kind.as_str())).collect();
+    // Ordinal 0 was never given, 2 was gone before.
+    assert_eq!(seen, [(rv + 1, rv + 1, "DELETED"), (rv + 3, rv + 3, "DELETED")]);
+    let Object::Pod(first) = &changes[0].object else { panic!("{changes:?}") };
+    assert_eq!((first.phase(), changes[0].before.as_ref().map(Object::rv)), ("Succeeded", Some(7)));
+    assert_eq!(kinds(&world.view, &mut jobs), [(rv + 4, "DELETED")]);
+    assert_eq!(world.view.pods(None, None).1.iter().count(), 1, "the other Job's");
+}
+
+#[test]
+fn deleting_more_pods_than_the_ring_holds_overtakes_a_watcher() {
+    let mut world = World::with_ring_bytes(64 << 10);
+    world.create_job(1, "default", "a");
+    world.create_pods(1, 0, 5000, &[], AT);
+    let mut late = follow(&world.view, Topic::Pods, world.view.rv());
+    let rv = world.delete_job(1, "default", "a", 5000);
+    assert!(world.view.poll(&mut late, 10).is_err());
+    let mut fresh = follow(&world.view, Topic::Pods, rv + 4998);
+    assert_eq!(kinds(&world.view, &mut fresh), [(rv + 4999, "DELETED")]);
+}
+
+#[test]
 fn a_cursor_stops_at_its_limit_and_goes_on() {
     let mut world = World::new();
     world.create_job(1, "default", "a");

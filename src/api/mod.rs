@@ -15,6 +15,7 @@ mod namespaces;
 mod pods;
 mod router;
 mod status;
+mod table;
 #[cfg(test)]
 mod tests;
 

@@ -9,6 +9,7 @@ use crate::model::JobSpec;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::sync::{Arc, OnceLock};
 
 /// What stays the same of a Job for as long as it lives, and what its pods' names and uids follow from.
@@ -116,8 +117,12 @@ impl NamespaceDoc {
 /// Where a document is cut to put `metadata.resourceVersion` and `status` in.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cuts {
+    /// Byte offset of the opening brace of `metadata`.
+    head: usize,
     /// Byte offset after a complete member of `metadata`.
     meta: usize,
+    /// Byte offset after the closing brace of `metadata`.
+    tail: usize,
     /// Byte offset of the closing brace.
     end: usize,
 }
@@ -143,14 +148,26 @@ impl Cuts {
         let valid = "a document is a whole object with a uid before it is stored";
         let shape: Shape<'_> = serde_json::from_str(json).expect(valid);
         let head: Head<'_> = serde_json::from_str(shape.metadata.get()).expect(valid);
-        // Both texts are borrowed from `json`, so the distance of their addresses is an offset in it.
-        let meta = head.uid.get().as_ptr().addr() - json.as_ptr().addr() + head.uid.get().len();
-        (Self { meta, end: json.rfind('}').expect(valid) }, head)
+        // These texts are borrowed from `json`, so the distance of their addresses is an offset in it.
+        let at = |part: &RawValue| part.get().as_ptr().addr() - json.as_ptr().addr();
+        let cuts = Self {
+            head: at(shape.metadata),
+            meta: at(head.uid) + head.uid.get().len(),
+            tail: at(shape.metadata) + shape.metadata.get().len(),
+            end: json.rfind('}').expect(valid),
+        };
+        (cuts, head)
+    }
+
+    /// The metadata of `json` with the version.
+    pub(super) fn metadata(self, json: &str, rv: u64, out: &mut String) {
+        out.push_str(&json[self.head..self.meta]);
+        write!(out, r#","resourceVersion":"{rv}""#).expect("a String takes everything");
+        out.push_str(&json[self.meta..self.tail]);
     }
 
     /// `json` with the version and a status that `status` writes.
     pub(super) fn splice(self, json: &str, rv: u64, out: &mut String, status: impl FnOnce(&mut String)) {
-        use std::fmt::Write;
         out.push_str(&json[..self.meta]);
         write!(out, r#","resourceVersion":"{rv}""#).expect("a String takes everything");
         out.push_str(&json[self.meta..self.end]);

@@ -214,6 +214,16 @@ impl Object {
         }
     }
 
+    /// Appends its `metadata` alone, as it stands in its JSON.
+    pub fn render_metadata(&self, out: &mut String) {
+        match self {
+            Self::Job(job) => render::job_metadata(job, out),
+            Self::Pod(pod) => render::pod_metadata(pod, out),
+            Self::Event(event) => render::event_metadata(event, out),
+            Self::Namespace(namespace) => render::namespace_metadata(namespace, out),
+        }
+    }
+
     /// Appends its JSON.
     pub fn render(&self, out: &mut String) {
         match self {

@@ -57,17 +57,22 @@ pub(in crate::view) fn event_message(event: &EventObject) -> String {
     }
 }
 
+/// Appends an Event's metadata.
+pub(in crate::view) fn event_metadata(event: &EventObject, out: &mut String) {
+    let (namespace, at) = (&event.job.namespace, event.event.at);
+    put(out, format_args!(r#"{{"name":"{}","namespace":"{namespace}","#, event.name()));
+    put(out, format_args!(r#""uid":"{}","resourceVersion":"{}","#, event.uid(), event.rv));
+    put(out, format_args!(r#""creationTimestamp":"{at}"}}"#));
+}
+
 /// Appends an Event. A version names a state of everything, so the Event's own names the Job's at that moment.
 pub(in crate::view) fn event(event: &EventObject, out: &mut String) {
     let (job, at, rv) = (&event.job, event.event.at, event.made_rv);
     let (namespace, name) = (&job.namespace, &job.name);
     let (reason, severity) = (event.reason(), event.severity());
-    put(out, format_args!(r#"{{"kind":"Event","apiVersion":"v1","metadata":{{"name":"{}","#, event.name()));
-    put(out, format_args!(r#""namespace":"{namespace}","uid":"{}","resourceVersion":"{}","#, event.uid(), event.rv));
-    put(
-        out,
-        format_args!(r#""creationTimestamp":"{at}"}},"involvedObject":{{"kind":"Job","namespace":"{namespace}","#),
-    );
+    out.push_str(r#"{"kind":"Event","apiVersion":"v1","metadata":"#);
+    event_metadata(event, out);
+    put(out, format_args!(r#","involvedObject":{{"kind":"Job","namespace":"{namespace}","#));
     put(
         out,
         format_args!(r#""name":"{name}","uid":"{}","apiVersion":"batch/v1","resourceVersion":"{rv}"}},"#, job.uid),

@@ -12,6 +12,16 @@ pub(in crate::view) fn job(job: &JobObject, out: &mut String) {
     job.doc.parsed().cuts.splice(&job.doc.json, job.rv, out, |out| status(&job.status, out));
 }
 
+/// Appends a Job's metadata.
+pub(in crate::view) fn job_metadata(job: &JobObject, out: &mut String) {
+    job.doc.parsed().cuts.metadata(&job.doc.json, job.rv, out);
+}
+
+/// Appends a namespace's metadata.
+pub(in crate::view) fn namespace_metadata(namespace: &NamespaceObject, out: &mut String) {
+    namespace.doc.parsed().cuts.metadata(&namespace.doc.json, namespace.rv, out);
+}
+
 /// Appends a namespace.
 pub(in crate::view) fn namespace(namespace: &NamespaceObject, out: &mut String) {
     let phase = namespace.phase();

@@ -8,9 +8,9 @@ mod job;
 mod pod;
 mod template;
 
-pub(super) use event::{event, event_message, event_name, event_reason, event_severity, event_uid};
-pub(super) use job::{job, namespace};
-pub(super) use pod::{phase, pod};
+pub(super) use event::{event, event_message, event_metadata, event_name, event_reason, event_severity, event_uid};
+pub(super) use job::{job, job_metadata, namespace, namespace_metadata};
+pub(super) use pod::{phase, pod, pod_metadata};
 pub(super) use template::PodTemplatePieces;
 
 use std::fmt::{self, Write};

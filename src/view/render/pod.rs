@@ -25,11 +25,8 @@ pub(in crate::view) fn pod(pod: &PodObject, out: &mut String) {
     let uid = pod.uid().to_string();
     let times = Times::of(&pod.record);
     out.reserve(4096);
+    out.push_str(r#"{"kind":"Pod","apiVersion":"v1","metadata":"#);
     metadata(pod, pieces, parsed.spec.template.grace_s, &uid, &times, out);
-    pieces.metadata.render(pod.record.index, out);
-    if !pod.record.is_terminal() {
-        put(out, format_args!(r#","finalizers":["{TRACKING_FINALIZER}"]"#));
-    }
     pieces.spec.render(pod.record.index, out);
     put(out, format_args!(r#","status":{{"phase":"{}","conditions":["#, pod.phase()));
     conditions(pod, pieces, &times, out);
@@ -38,6 +35,15 @@ pub(in crate::view) fn pod(pod: &PodObject, out: &mut String) {
         started_status(pod, pieces, &uid, &times, out);
     }
     put(out, format_args!(r#","qosClass":"{}"}}}}"#, pieces.qos));
+}
+
+/// Appends a pod's metadata.
+pub(in crate::view) fn pod_metadata(pod: &PodObject, out: &mut String) {
+    let parsed = pod.job.parsed();
+    out.reserve(1024);
+    let (uid, times) = (pod.uid().to_string(), Times::of(&pod.record));
+    metadata(pod, &parsed.pod, parsed.spec.template.grace_s, &uid, &times, out);
+    out.push('}');
 }
 
 /// Nothing was tried with it yet.
@@ -64,11 +70,12 @@ impl Times {
     }
 }
 
+/// Appends the metadata without its closing brace: the pieces of the spec begin with it.
 fn metadata(pod: &PodObject, pieces: &PodTemplatePieces, grace_s: u32, uid: &str, times: &Times, out: &mut String) {
     let key = &pod.job.key;
     let indexed = pod.record.index().map(|index| join_prefix(&key.name, Some(index)));
     let generate_name = indexed.as_deref().unwrap_or(&pieces.generate_name);
-    out.push_str(r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":""#);
+    out.push_str(r#"{"name":""#);
     out.push_str(&pod.name());
     put(out, format_args!(r#"","generateName":"{generate_name}","namespace":"{}","uid":"{uid}","#, key.namespace));
     // kubernetes: `BeforeDelete` counts a graceful deletion as a change of the spec.
@@ -78,6 +85,10 @@ fn metadata(pod: &PodObject, pieces: &PodTemplatePieces, grace_s: u32, uid: &str
     if let Some(stop) = pod.stop {
         let at = stop.plus_ms(u64::from(grace_s) * 1000);
         put(out, format_args!(r#","deletionTimestamp":"{at}","deletionGracePeriodSeconds":{grace_s}"#));
+    }
+    pieces.metadata.render(pod.record.index, out);
+    if !pod.record.is_terminal() {
+        put(out, format_args!(r#","finalizers":["{TRACKING_FINALIZER}"]"#));
     }
 }
 

@@ -3,7 +3,7 @@
 //! Knows how a request becomes a handler's arguments and how an answer becomes HTTP. The same router serves sockets and,
 //! through [`Api`](super::Api), callers in this process.
 
-use super::{Status, decode, events, jobs, log, namespaces, pods};
+use super::{Status, decode, events, jobs, log, modules, namespaces, pods};
 use crate::engine::Handle;
 use crate::modules::Modules;
 use axum::Router;
@@ -48,6 +48,12 @@ pub(super) fn router(served: Served) -> Router {
         .route("/api/v1/namespaces/{namespace}/events", get(events::list))
         .route("/api/v1/namespaces", get(namespaces::list).post(namespaces::create))
         .route("/api/v1/namespaces/{name}", get(namespaces::read))
+        .route("/modules", get(modules::list))
+        .route("/modules/", get(modules::list))
+        .route(
+            "/modules/{*name}",
+            get(modules::read).put(modules::upload).post(modules::upload).delete(modules::remove),
+        )
         .method_not_allowed_fallback(async || Status::method_not_allowed())
         .fallback(async || Status::unknown_resource())
         .with_state(served)

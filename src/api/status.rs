@@ -83,6 +83,8 @@ pub const JOBS: Resource = Resource { group: "batch", plural: "jobs", kind: "Job
 pub const PODS: Resource = Resource { group: "", plural: "pods", kind: "Pod" };
 /// core/v1 Namespaces.
 pub const NAMESPACES: Resource = Resource { group: "", plural: "namespaces", kind: "Namespace" };
+/// Modules: not Kubernetes', served under `/modules`.
+pub const MODULES: Resource = Resource { group: "", plural: "modules", kind: "Module" };
 
 impl Resource {
     fn join(self, name: &str) -> String {
@@ -322,6 +324,20 @@ impl Status {
     pub fn too_many_requests(seconds: u32) -> Self {
         Self::plain(StatusReason::TooManyRequests, "Too many requests, please try again later.")
             .with_details(Details { retry_after_seconds: seconds, ..Details::default() })
+    }
+
+    /// A rule of Coracle's own, in our words, which may have several lines; each of `causes` is one reason.
+    #[must_use]
+    pub fn worded(reason: StatusReason, resource: Resource, name: &str, message: String, causes: Vec<String>) -> Self {
+        let cause = |message| Cause { reason: "", message, field: String::new() };
+        let causes = causes.into_iter().map(cause).collect();
+        Self::plain(reason, message).with_details(Details {
+            name: name.to_owned(),
+            group: resource.group,
+            kind: resource.plural,
+            causes,
+            ..Details::default()
+        })
     }
 
     /// 500.

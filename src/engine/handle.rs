@@ -1,11 +1,12 @@
 //! What clients of the engine hold.
 
+use super::compiler::{CheckedModule, Compiler};
 use super::inbox::{Inbox, NotTaken};
 use crate::base::{Rng, Uid};
 use crate::control::{
     DeleteJob, Input, NamespaceChange, NewJob, NewNamespace, NewSpec, Reply, Ticket, WriteError, Written,
 };
-use crate::exec::Logs;
+use crate::exec::{LoadError, Logs};
 use crate::model::Report;
 use crate::view::View;
 use std::collections::HashMap;
@@ -25,6 +26,7 @@ struct Shared {
     inbox: Inbox,
     view: Arc<View>,
     logs: Arc<Logs>,
+    compiler: Compiler,
     tickets: AtomicU64,
     waiting: Mutex<HashMap<Ticket, oneshot::Sender<Result<Reply, RequestError>>>>,
     failure: OnceLock<String>,
@@ -54,11 +56,12 @@ pub enum RequestError {
 }
 
 impl Handle {
-    pub(super) fn new(view: Arc<View>, logs: Arc<Logs>) -> Self {
+    pub(super) fn new(view: Arc<View>, logs: Arc<Logs>, compiler: Compiler) -> Self {
         Self(Arc::new(Shared {
             inbox: Inbox::default(),
             view,
             logs,
+            compiler,
             tickets: AtomicU64::new(1),
             waiting: Mutex::default(),
             failure: OnceLock::new(),
@@ -122,6 +125,20 @@ impl Handle {
     /// [`RequestError`]; the namespace is as it was then, unless the engine stopped while it was waiting.
     pub async fn update_namespace(&self, change: NamespaceChange) -> Result<Written, RequestError> {
         self.ask(|ticket| Input::UpdateNamespace(ticket, change)).await
+    }
+
+    /// Compiles and links a module that is about to be kept; `name` is what the messages call it. Its code is found by the
+    /// pods that run it later. At the most [`COMPILES_MAX`](super::COMPILES_MAX) run at once, on blocking threads.
+    ///
+    /// # Errors
+    /// [`LoadError`] when the module cannot run; nothing is left of it then.
+    pub async fn check_module(&self, name: &str, bytes: Arc<[u8]>) -> Result<CheckedModule, LoadError> {
+        self.0.compiler.check(name, bytes).await
+    }
+
+    /// Lets go of the code of the module with this SHA-256. Removes files: for blocking threads.
+    pub fn forget_module(&self, sha256: &[u8; 32]) {
+        self.0.compiler.forget(sha256);
     }
 
     async fn ask(&self, input: impl FnOnce(Ticket) -> Input) -> Result<Written, RequestError> {

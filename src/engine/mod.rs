@@ -5,6 +5,7 @@
 
 mod boot;
 mod commit;
+mod compiler;
 mod control;
 mod handle;
 mod inbox;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+pub use compiler::{COMPILES_MAX, CheckedModule};
 pub use handle::{Handle, Health, RequestError};
 
 /// How an engine is set up.
@@ -96,7 +98,8 @@ impl Engine {
             queue_max: QUEUE_MAX,
             alive_max: (slots / config.workers).max(1),
         };
-        let handle = Handle::new(Arc::clone(&view), Arc::clone(&logs));
+        let compiler = compiler::Compiler::new(&runtime);
+        let handle = Handle::new(Arc::clone(&view), Arc::clone(&logs), compiler);
         let workers = Arc::new(Workers::start(
             runtime,
             WorkersConfig {

@@ -1,13 +1,14 @@
 //! An engine for tests: the real one over a scripted runtime.
 
 use super::{Engine, EngineConfig};
-use crate::exec::{Busy, LoadError, Outcome, PodLog, PodSetup, Runtime, Stream, Trace};
+use crate::exec::{Busy, Checked, LoadError, Outcome, PodLog, PodSetup, Runtime, Stream, Trace};
 use crate::model::{PodTemplate, Reason};
 use crate::store::{Sqlite, Store};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Guests that print their first argument and end with it as their exit code; `wait` never ends.
+/// Guests that print their first argument and end with it as their exit code; `wait` never ends. Modules whose name begins
+/// with `refused` cannot be linked.
 struct Scripted;
 
 impl Runtime for Scripted {
@@ -20,6 +21,16 @@ impl Runtime for Scripted {
     fn load(&self, _: &PodTemplate) -> Result<(), LoadError> {
         Ok(())
     }
+
+    fn check(&self, name: &str, _: &[u8]) -> Result<Checked, LoadError> {
+        if name.starts_with("refused") {
+            let message = format!("`{name}` cannot be linked: scripted");
+            return Err(LoadError { reason: Reason::CreateContainerError, message: message.into() });
+        }
+        Ok(Checked::Compiled)
+    }
+
+    fn forget(&self, _: &[u8; 32]) {}
 
     #[expect(clippy::manual_async_fn, reason = "an async fn would borrow the runtime, and the future must not")]
     fn run(&self, (): (), pod: PodSetup, log: PodLog) -> impl Future<Output = Result<Outcome, Busy>> + 'static {

@@ -1,6 +1,6 @@
 //! A scripted sandbox for the workers' tests: a pod's arguments say what its guest does.
 
-use super::{Busy, LoadError, Outcome, PodLog, PodSetup, Runtime, Stream, Trace};
+use super::{Busy, Checked, LoadError, Outcome, PodLog, PodSetup, Runtime, Stream, Trace};
 use crate::model::{PodTemplate, Reason};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -127,6 +127,12 @@ impl Runtime for Fake {
         self.cached.lock().expect("no panic while it is held").insert(image.clone());
         Ok(image.clone())
     }
+
+    fn check(&self, _: &str, _: &[u8]) -> Result<Checked, LoadError> {
+        Ok(Checked::Compiled)
+    }
+
+    fn forget(&self, _: &[u8; 32]) {}
 
     fn run(&self, _: String, pod: PodSetup, log: PodLog) -> impl Future<Output = Result<Outcome, Busy>> + 'static {
         let shared = self.shared.clone();

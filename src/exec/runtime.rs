@@ -19,6 +19,17 @@ pub trait Runtime: Send + Sync + 'static {
     /// [`LoadError`] when the module is unknown or refused. The pod waits and the load is tried again later.
     fn load(&self, template: &PodTemplate) -> Result<Self::Code, LoadError>;
 
+    /// Compiles and links a module that is about to be kept, so that a bad one is refused before a pod waits for it.
+    /// `name` is what the messages call it. Called on a blocking thread; may take seconds. A module that is refused leaves
+    /// nothing behind.
+    ///
+    /// # Errors
+    /// [`LoadError`] when it cannot run.
+    fn check(&self, name: &str, bytes: &[u8]) -> Result<Checked, LoadError>;
+
+    /// Lets go of everything made of the module with this SHA-256; pods that run keep theirs. Called on a blocking thread.
+    fn forget(&self, sha256: &[u8; 32]);
+
     /// Runs one pod. The future is created and polled on one worker thread, inside the context of that thread's tokio
     /// runtime (timers on). It must return `Pending` at every epoch tick at the latest, and must free everything when
     /// dropped: dropping is how a pod is stopped. It resolves to [`Busy`] when there is no room for another instance.
@@ -38,6 +49,15 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// How many pods can be alive at once.
     fn slots(&self) -> usize;
+}
+
+/// What [`Runtime::check`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// It was compiled now.
+    Compiled,
+    /// Its code was there already.
+    Cached,
 }
 
 /// What a pod gets.

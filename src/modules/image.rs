@@ -37,9 +37,9 @@ pub enum ImageError {
     },
     /// No module has this name or digest (Kubernetes: `ErrImagePull`).
     #[error(
-        "no module `{image}` here\n  = have: {}\n  = help: coracle run ./{}.wasm runs a file",
+        "no module `{image}` here\n  = have: {}\n  = help: coracle push ./{stem}.wasm gives it to a server; coracle run ./{stem}.wasm needs none",
         Have(have),
-        file_stem(image)
+        stem = file_stem(image)
     )]
     Unknown {
         /// The name with its tag or digest.
@@ -101,6 +101,16 @@ impl ImageRef {
     #[must_use]
     pub fn tagged(&self) -> String {
         format!("{}:{}", self.name, self.tag.as_deref().unwrap_or("latest"))
+    }
+}
+
+impl fmt::Display for ImageRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        match (self.digest, &self.tag) {
+            (Some(digest), _) => write!(f, "@{digest}"),
+            (None, tag) => write!(f, ":{}", tag.as_deref().unwrap_or("latest")),
+        }
     }
 }
 
@@ -237,7 +247,8 @@ mod tests {
         let error = ImageError::Unknown { image: "team/helo:latest".to_owned(), have };
         assert_eq!(
             error.to_string(),
-            "no module `team/helo:latest` here\n  = have: hello:latest, mandel:latest\n  = help: coracle run ./helo.wasm runs a file"
+            "no module `team/helo:latest` here\n  = have: hello:latest, mandel:latest\n  = help: coracle push \
+             ./helo.wasm gives it to a server; coracle run ./helo.wasm needs none"
         );
         let have = (0..=HAVE_MAX).map(|n| format!("m{n}:latest")).collect();
         let error = ImageError::Unknown { image: "x:latest".to_owned(), have };

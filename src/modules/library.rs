@@ -1,20 +1,33 @@
 //! Modules by digest, in memory or in a directory, and the table of their names.
+//!
+//! Knows nothing of HTTP and nothing of who uses a module: [`Modules::remove`] asks its caller. Invariant: the table of
+//! names is on disk before a name is shown or gone.
 
 use super::builtin;
 use super::digest::Digest;
 use super::image::{ImageError, ImageRef};
+use super::upload::{Places, Staged, Upload};
 use dashmap::DashMap;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The largest module that is taken, bytes.
 pub const MODULE_BYTES_MAX: usize = 64 << 20;
 /// The most names that the table holds.
 pub const NAMES_MAX: usize = 10_000;
+/// The most modules that are kept, the built-in ones included.
+pub const MODULES_MAX: usize = 10_000;
+
+/// Modules that requests hold whole in memory at once, at the most.
+pub const WHOLE_MAX: usize = 2;
+
+/// How the names of files in the making begin.
+pub(super) const UNFINISHED: &str = ".new-";
 
 const NAMES_FILE: &str = "names.json";
 /// The version of the table's file.
@@ -71,17 +84,77 @@ pub enum ModulesError {
     /// The table holds [`NAMES_MAX`] names.
     #[error("there are {NAMES_MAX} names already")]
     TooManyNames,
+    /// The store holds [`MODULES_MAX`] modules.
+    #[error("there are {MODULES_MAX} modules already: delete one that is not needed")]
+    TooManyModules,
+    /// As many uploads as there are places for.
+    #[error("{} uploads are under way already", super::UPLOADS_MAX)]
+    TooManyUploads,
+    /// The bytes are not those of the digest in the name.
+    #[error("the module has {found}, not {wanted}")]
+    WrongDigest {
+        /// In the name.
+        wanted: Digest,
+        /// Of the bytes.
+        found: Digest,
+    },
+    /// The built-in modules stay.
+    #[error("`{name}` is built in and stays")]
+    Builtin {
+        /// What was to be removed.
+        name: String,
+    },
+}
+
+/// A name and its module, or a module without a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// `name:tag`.
+    pub name: Option<String>,
+    /// Its module.
+    pub digest: Digest,
+    /// The module's size.
+    pub bytes: u64,
+    /// Whether every build carries it.
+    pub is_builtin: bool,
+}
+
+/// What [`Modules::remove`] takes away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// Names, `name:tag`.
+    pub names: Vec<String>,
+    /// What they name.
+    pub digest: Digest,
+    /// Whether the module goes with them: it has no other name.
+    pub takes_module: bool,
+}
+
+impl Removal {
+    /// Whether `image` means nothing any more afterwards.
+    #[must_use]
+    pub fn hits(&self, image: &str) -> bool {
+        let Ok(image) = ImageRef::parse(image) else { return false };
+        match image.digest {
+            Some(digest) => self.takes_module && digest == self.digest,
+            None => self.names.contains(&image.tagged()),
+        }
+    }
 }
 
 /// The module store. Shared by all threads; what runs per pod ([`Modules::resolve`]) is one lookup by key.
 #[derive(Debug)]
 pub struct Modules {
     dir: Option<PathBuf>,
+    /// The directory, locked; without the lock another process is at work in it, and its unfinished files are let be.
+    lock: Option<File>,
     held: DashMap<Digest, Held>,
     /// By every spelling that needs no parsing: `name:tag`, and `name` for `name:latest`.
     digests: DashMap<String, Digest>,
     /// `name:tag`, what the file holds. Locked while it is written, so that two writers cannot lose a name.
     names: Mutex<BTreeMap<String, Digest>>,
+    places: Places,
+    whole: Arc<Semaphore>,
 }
 
 /// Where a module's bytes are.
@@ -89,7 +162,18 @@ pub struct Modules {
 enum Held {
     Builtin(&'static [u8]),
     Memory(Arc<[u8]>),
-    File,
+    /// With its size.
+    File(u64),
+}
+
+impl Held {
+    fn size(&self) -> u64 {
+        match self {
+            Self::Builtin(bytes) => bytes.len() as u64,
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::File(size) => *size,
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -105,11 +189,14 @@ impl Modules {
     /// # Errors
     /// The directory cannot be read or made, or its table of names is broken.
     pub fn open(dir: Option<&Path>) -> Result<Self, ModulesError> {
-        let modules = Self {
+        let mut modules = Self {
             dir: dir.map(Path::to_owned),
+            lock: None,
             held: DashMap::new(),
             digests: DashMap::new(),
             names: Mutex::default(),
+            places: Places::default(),
+            whole: Arc::new(Semaphore::new(WHOLE_MAX)),
         };
         for (name, bytes) in builtin::BUILTIN {
             let digest = Digest::of(bytes);
@@ -122,14 +209,19 @@ impl Modules {
         Ok(modules)
     }
 
-    fn read_dir(&self, dir: &Path) -> Result<(), ModulesError> {
+    fn read_dir(&mut self, dir: &Path) -> Result<(), ModulesError> {
         let open = |source| ModulesError::Open { path: dir.to_owned(), source };
         fs::create_dir_all(dir).map_err(open)?;
+        self.lock = File::open(dir).ok().filter(|dir| dir.try_lock().is_ok());
         for entry in fs::read_dir(dir).map_err(open)? {
-            let name = entry.map_err(open)?.file_name();
-            let stem = name.to_str().and_then(|name| name.strip_suffix(".wasm"));
-            if let Some(digest) = stem.and_then(Digest::from_hex) {
-                self.held.entry(digest).or_insert(Held::File);
+            let entry = entry.map_err(open)?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if name.starts_with(UNFINISHED) && self.lock.is_some() {
+                // A killed process left it. One that stays costs room, nothing else.
+                _ = fs::remove_file(entry.path());
+            } else if let Some(digest) = name.strip_suffix(".wasm").and_then(Digest::from_hex) {
+                let size = entry.metadata().map_err(open)?.len();
+                self.held.entry(digest).or_insert(Held::File(size));
             }
         }
         let path = dir.join(NAMES_FILE);
@@ -141,8 +233,12 @@ impl Modules {
         for (name, digest) in &names {
             self.publish(name, *digest);
         }
-        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = names;
+        *self.lock_names() = names;
         Ok(())
+    }
+
+    fn lock_names(&self) -> MutexGuard<'_, BTreeMap<String, Digest>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn publish(&self, tagged: &str, digest: Digest) {
@@ -150,6 +246,13 @@ impl Modules {
             self.digests.insert(name.to_owned(), digest);
         }
         self.digests.insert(tagged.to_owned(), digest);
+    }
+
+    fn unpublish(&self, tagged: &str) {
+        if let Some(name) = tagged.strip_suffix(":latest") {
+            self.digests.remove(name);
+        }
+        self.digests.remove(tagged);
     }
 
     /// Keeps `bytes`, durably if the store has a directory. They need not be a good module: that is for
@@ -166,11 +269,12 @@ impl Modules {
         if self.bytes(&digest).is_some() {
             return Ok(digest);
         }
+        self.has_room(&digest)?;
         let held = match &self.dir {
             None => Held::Memory(bytes.into()),
             Some(dir) => {
                 write_atomically(dir, &file_name(&digest), bytes)?;
-                Held::File
+                Held::File(bytes.len() as u64)
             }
         };
         self.held.insert(digest, held);
@@ -186,25 +290,146 @@ impl Modules {
         if image.digest.is_some() {
             return Err(ImageError::Invalid { image: name.to_owned(), why: "a name to give has no digest" }.into());
         }
-        if image.name.starts_with(builtin::PREFIX) {
-            return Err(ModulesError::Reserved { name: image.tagged() });
-        }
+        may_be_given(&image)?;
+        let mut names = self.lock_names();
         if !self.held.contains_key(&digest) {
             return Err(ModulesError::UnknownDigest { digest });
         }
-        let tagged = image.tagged();
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        self.give(&mut names, image.tagged(), digest)
+    }
+
+    fn give(&self, names: &mut BTreeMap<String, Digest>, tagged: String, digest: Digest) -> Result<(), ModulesError> {
         if names.len() >= NAMES_MAX && !names.contains_key(&tagged) {
             return Err(ModulesError::TooManyNames);
         }
         let mut changed = names.clone();
         changed.insert(tagged.clone(), digest);
-        if let Some(dir) = &self.dir {
-            write_atomically(dir, NAMES_FILE, render_names(&changed).as_bytes())?;
-        }
+        self.write_names(&changed)?;
         *names = changed;
         self.publish(&tagged, digest);
         Ok(())
+    }
+
+    fn write_names(&self, names: &BTreeMap<String, Digest>) -> Result<(), ModulesError> {
+        match &self.dir {
+            None => Ok(()),
+            Some(dir) => write_atomically(dir, NAMES_FILE, render_names(names).as_bytes()),
+        }
+    }
+
+    /// A place for an upload that will be called `image`. Nothing of it is seen before [`Modules::keep`].
+    ///
+    /// # Errors
+    /// The name is reserved, [`UPLOADS_MAX`](super::UPLOADS_MAX) uploads are under way, or the disk refuses a file.
+    pub fn begin(&self, image: &ImageRef) -> Result<Upload, ModulesError> {
+        may_be_given(image)?;
+        Upload::begin(self.dir.as_deref(), &self.places)
+    }
+
+    /// Keeps an upload, durably if the store has a directory, and gives it the name in `image`; with a digest in `image` it
+    /// gets no name. True when the name is new, or without a name the module. Whatever had the name before loses it, and
+    /// stays.
+    ///
+    /// # Errors
+    /// As [`Modules::tag`], too many modules, or bytes that do not have the digest in `image`; nothing is kept then.
+    pub fn keep(&self, staged: Staged, image: &ImageRef) -> Result<bool, ModulesError> {
+        may_be_given(image)?;
+        let digest = staged.digest();
+        if let Some(wanted) = image.digest.filter(|wanted| *wanted != digest) {
+            return Err(ModulesError::WrongDigest { wanted, found: digest });
+        }
+        staged.sync()?;
+        let bytes = staged.size();
+        let mut names = self.lock_names();
+        let was_held = self.held.contains_key(&digest);
+        self.has_room(&digest)?;
+        if !self.is_builtin(&digest) {
+            // Also when it is held: a file that was damaged is whole again.
+            let held = match staged.persist(self.dir.as_deref(), &file_name(&digest))? {
+                Some(bytes) => Held::Memory(bytes),
+                None => Held::File(bytes),
+            };
+            self.held.insert(digest, held);
+        }
+        if image.digest.is_some() {
+            return Ok(!was_held);
+        }
+        let tagged = image.tagged();
+        let is_new = !names.contains_key(&tagged);
+        self.give(&mut names, tagged, digest).inspect_err(|_| {
+            if !was_held {
+                self.drop_module(&digest);
+            }
+        })?;
+        Ok(is_new)
+    }
+
+    fn has_room(&self, digest: &Digest) -> Result<(), ModulesError> {
+        if self.held.len() >= MODULES_MAX && !self.held.contains_key(digest) {
+            return Err(ModulesError::TooManyModules);
+        }
+        Ok(())
+    }
+
+    /// Waits for a place in which a whole module can be held in memory. There are [`WHOLE_MAX`].
+    pub async fn room(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.whole).acquire_owned().await.expect("the semaphore is never closed")
+    }
+
+    /// Takes a name away, or with a digest in `image` the module with every name that it has. A module goes with its last
+    /// name. `allow` is told what would go and may forbid it; no name is given meanwhile.
+    ///
+    /// # Errors
+    /// There is no such name or module, it is built in, `allow` forbids it, or the table cannot be written.
+    pub fn remove<E: From<ModulesError>>(
+        &self,
+        image: &ImageRef,
+        allow: impl FnOnce(&Removal) -> Result<(), E>,
+    ) -> Result<Removal, E> {
+        let mut names = self.lock_names();
+        let removal = self.removal(image, &names)?;
+        allow(&removal)?;
+        let mut changed = names.clone();
+        changed.retain(|name, _| !removal.names.contains(name));
+        self.write_names(&changed)?;
+        *names = changed;
+        removal.names.iter().for_each(|name| self.unpublish(name));
+        if removal.takes_module {
+            self.drop_module(&removal.digest);
+        }
+        Ok(removal)
+    }
+
+    fn removal(&self, image: &ImageRef, names: &BTreeMap<String, Digest>) -> Result<Removal, ModulesError> {
+        let tagged = image.tagged();
+        let found = match image.digest {
+            Some(digest) => self.held.contains_key(&digest).then_some(digest),
+            None => self.digests.get(&tagged).map(|digest| *digest),
+        };
+        let Some(digest) = found else { return Err(unknown(image, names).into()) };
+        let is_reserved = image.digest.is_none() && image.name.starts_with(builtin::PREFIX);
+        if is_reserved || (image.digest.is_some() && self.is_builtin(&digest)) {
+            return Err(ModulesError::Builtin { name: image.to_string() });
+        }
+        let of_module = names.iter().filter(|(_, module)| **module == digest).map(|(name, _)| name.clone());
+        let (removed, kept): (Vec<_>, Vec<_>) = of_module.partition(|name| image.digest.is_some() || *name == tagged);
+        Ok(Removal { names: removed, digest, takes_module: kept.is_empty() && !self.is_builtin(&digest) })
+    }
+
+    /// Whether every build carries this module.
+    #[must_use]
+    pub fn is_builtin(&self, digest: &Digest) -> bool {
+        self.held.get(digest).is_some_and(|held| matches!(*held, Held::Builtin(_)))
+    }
+
+    /// A file that cannot be removed comes back as a module without a name at the next start.
+    fn drop_module(&self, digest: &Digest) {
+        self.held.remove(digest);
+        if let Some(path) = self.dir.as_ref().map(|dir| dir.join(file_name(digest)))
+            && let Err(error) = fs::remove_file(&path)
+        {
+            tracing::warn!(path = %path.display(), %error, "the file of a module that is gone stays");
+        }
     }
 
     /// The module that `image` means: `name` (its tag is `latest`), `name:tag`, or `name@sha256:…`, where the digest
@@ -221,10 +446,7 @@ impl Modules {
             Some(digest) => self.held.contains_key(&digest).then_some(digest),
             None => self.digests.get(&parsed.tagged()).map(|digest| *digest),
         };
-        found.ok_or_else(|| {
-            let image = parsed.digest.map_or_else(|| parsed.tagged(), |digest| format!("{}@{digest}", parsed.name));
-            ImageError::Unknown { image, have: self.names().into_iter().map(|(name, _)| name).collect() }
-        })
+        found.ok_or_else(|| unknown(&parsed, &self.lock_names()))
     }
 
     /// A module's bytes; `None` when it is not here, or when its file no longer holds what its name says.
@@ -233,7 +455,7 @@ impl Modules {
         let path = match &*self.held.get(digest)? {
             Held::Builtin(bytes) => return Some(Arc::from(*bytes)),
             Held::Memory(bytes) => return Some(Arc::clone(bytes)),
-            Held::File => self.dir.as_ref()?.join(file_name(digest)),
+            Held::File(_) => self.dir.as_ref()?.join(file_name(digest)),
         };
         match fs::read(&path) {
             Ok(bytes) if Digest::of(&bytes) == *digest => Some(bytes.into()),
@@ -251,14 +473,49 @@ impl Modules {
     /// Every `name:tag` with its module: those that were given first, then the built-in ones, each in order.
     #[must_use]
     pub fn names(&self) -> Vec<(String, Digest)> {
-        let given = self.names.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let builtin = builtin::BUILTIN.iter().map(|(name, bytes)| {
-            let name = format!("{}{name}:latest", builtin::PREFIX);
-            let digest = self.digests.get(&name).map_or_else(|| Digest::of(bytes), |digest| *digest);
-            (name, digest)
+        let given = self.lock_names().clone();
+        let builtin = builtin_names().filter_map(|name| {
+            let digest = *self.digests.get(&name)?;
+            Some((name, digest))
         });
         given.into_iter().chain(builtin).collect()
     }
+
+    /// Everything that is here: as [`Modules::names`], then the modules without a name in order of their digests.
+    #[must_use]
+    pub fn list(&self) -> Vec<Listed> {
+        let names = self.names();
+        let named: BTreeSet<Digest> = names.iter().map(|(_, digest)| *digest).collect();
+        let mut nameless: Vec<Digest> =
+            self.held.iter().map(|entry| *entry.key()).filter(|digest| !named.contains(digest)).collect();
+        nameless.sort_unstable();
+        let names = names.into_iter().map(|(name, digest)| (Some(name), digest));
+        names
+            .chain(nameless.into_iter().map(|digest| (None, digest)))
+            .filter_map(|(name, digest)| {
+                // One that was removed meanwhile is not listed.
+                let bytes = self.held.get(&digest)?.size();
+                let is_builtin = name.as_ref().is_some_and(|name| name.starts_with(builtin::PREFIX));
+                Some(Listed { name, digest, bytes, is_builtin })
+            })
+            .collect()
+    }
+}
+
+/// Every `name:tag` of a built-in module.
+fn builtin_names() -> impl Iterator<Item = String> {
+    builtin::BUILTIN.iter().map(|(name, _)| format!("{}{name}:latest", builtin::PREFIX))
+}
+
+fn unknown(image: &ImageRef, names: &BTreeMap<String, Digest>) -> ImageError {
+    ImageError::Unknown { image: image.to_string(), have: names.keys().cloned().chain(builtin_names()).collect() }
+}
+
+fn may_be_given(image: &ImageRef) -> Result<(), ModulesError> {
+    if image.digest.is_none() && image.name.starts_with(builtin::PREFIX) {
+        return Err(ModulesError::Reserved { name: image.tagged() });
+    }
+    Ok(())
 }
 
 fn file_name(digest: &Digest) -> String {
@@ -286,7 +543,7 @@ fn render_names(names: &BTreeMap<String, Digest>) -> String {
 fn write_atomically(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), ModulesError> {
     let path = dir.join(name);
     let write = || {
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(dir)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(&path).map_err(|error| error.error)?;
@@ -296,108 +553,4 @@ fn write_atomically(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), ModulesE
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn built_in_modules_are_there_without_a_directory() {
-        let modules = Modules::open(None).expect("in memory");
-        let digest = modules.resolve("coracle/hello").expect("built in");
-        assert_eq!(modules.resolve("coracle/hello:latest"), Ok(digest));
-        assert_eq!(modules.resolve(&format!("any/name@{digest}")), Ok(digest));
-        let bytes = modules.bytes(&digest).expect("held");
-        assert_eq!(Digest::of(&bytes), digest);
-    }
-
-    #[test]
-    fn a_name_moves_to_the_module_it_was_given_to_last() {
-        let modules = Modules::open(None).expect("in memory");
-        let (first, second) = (modules.add(b"one").expect("small"), modules.add(b"two").expect("small"));
-        modules.tag("app", first).expect("a name");
-        modules.tag("app:v2", second).expect("a name");
-        assert_eq!((modules.resolve("app"), modules.resolve("app:v2")), (Ok(first), Ok(second)));
-        modules.tag("app:latest", second).expect("a name");
-        assert_eq!((modules.resolve("app"), modules.resolve("app:latest")), (Ok(second), Ok(second)));
-        let given: Vec<String> = modules.names().into_iter().map(|(name, _)| name).take(3).collect();
-        assert_eq!(given, ["app:latest", "app:v2", "coracle/crash:latest"]);
-    }
-
-    #[test]
-    fn an_unknown_image_lists_what_is_here() {
-        let modules = Modules::open(None).expect("in memory");
-        let error = modules.resolve("helo").expect_err("no such module");
-        assert!(
-            error.to_string().starts_with("no module `helo:latest` here\n  = have: coracle/crash:latest, "),
-            "{error}"
-        );
-        let missing = format!("hello@{}", Digest::of(b"?"));
-        assert!(matches!(modules.resolve(&missing), Err(ImageError::Unknown { image, .. }) if image == missing));
-    }
-
-    #[test]
-    fn names_that_cannot_be_given_are_refused() {
-        let modules = Modules::open(None).expect("in memory");
-        let digest = modules.add(b"one").expect("small");
-        assert!(matches!(modules.tag("coracle/hello", digest), Err(ModulesError::Reserved { .. })));
-        assert!(matches!(modules.tag("Hello", digest), Err(ModulesError::Name(_))));
-        assert!(matches!(modules.tag(&format!("a@{digest}"), digest), Err(ModulesError::Name(_))));
-        assert!(matches!(modules.tag("a", Digest::of(b"?")), Err(ModulesError::UnknownDigest { .. })));
-    }
-
-    #[test]
-    fn the_table_of_names_ends_at_its_limit() {
-        let modules = Modules::open(None).expect("in memory");
-        let digest = modules.add(b"one").expect("small");
-        *modules.names.lock().expect("unlocked") = (0..NAMES_MAX).map(|n| (format!("m{n}:latest"), digest)).collect();
-        assert!(matches!(modules.tag("one-more", digest), Err(ModulesError::TooManyNames)));
-        modules.tag("m0", digest).expect("a name that is there can move");
-    }
-
-    #[test]
-    fn a_module_of_the_largest_size_is_taken_and_one_byte_more_is_not() {
-        let modules = Modules::open(None).expect("in memory");
-        let mut bytes = vec![0; MODULE_BYTES_MAX];
-        assert!(modules.add(&bytes).is_ok());
-        bytes.push(0);
-        assert!(matches!(modules.add(&bytes), Err(ModulesError::TooLarge { .. })));
-    }
-
-    #[test]
-    fn modules_and_names_survive_in_the_directory() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let digest = {
-            let modules = Modules::open(Some(dir.path())).expect("empty");
-            let digest = modules.add(b"one").expect("small");
-            modules.tag("app", digest).expect("a name");
-            digest
-        };
-        let modules = Modules::open(Some(dir.path())).expect("what was written");
-        assert_eq!(modules.resolve("app"), Ok(digest));
-        assert_eq!(modules.bytes(&digest).as_deref(), Some(&b"one"[..]));
-        let files = fs::read_dir(dir.path()).expect("there").count();
-        assert_eq!(files, 2, "no temporary file stays behind");
-    }
-
-    #[test]
-    fn a_file_that_does_not_match_its_name_is_not_served_until_it_is_added_again() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let modules = Modules::open(Some(dir.path())).expect("empty");
-        let digest = modules.add(b"one").expect("small");
-        fs::write(dir.path().join(file_name(&digest)), b"two").expect("ours");
-        assert_eq!(modules.bytes(&digest), None);
-        assert_eq!(modules.add(b"one").expect("small"), digest);
-        assert_eq!(modules.bytes(&digest).as_deref(), Some(&b"one"[..]));
-    }
-
-    #[test]
-    fn the_names_file_is_the_golden_one_and_broken_ones_are_refused() {
-        let names = BTreeMap::from([("app:latest".to_owned(), Digest::of(b""))]);
-        let golden = "{\n  \"version\": 1,\n  \"names\": {\n    \"app:latest\": \
-            \"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"\n  }\n}";
-        assert_eq!(render_names(&names), golden);
-        assert_eq!(parse_names(golden), Ok(names));
-        for text in ["", "[]", r#"{"version":2,"names":{}}"#, r#"{"version":1,"names":{"a":"b"}}"#] {
-            assert!(parse_names(text).is_err(), "{text}");
-        }
-    }
-}
+mod tests;

@@ -11,12 +11,14 @@ mod image;
 mod inspect;
 mod library;
 mod refusals;
+mod upload;
 mod wasi;
 
 pub use digest::Digest;
 pub use features::features;
 pub use image::{ImageError, ImageRef};
 pub use inspect::{Export, Import, InspectError, Inspection, ModuleKind, ModuleMemory, ModuleTable, inspect};
-pub use library::{MODULE_BYTES_MAX, Modules, ModulesError, NAMES_MAX};
+pub use library::{Listed, MODULE_BYTES_MAX, MODULES_MAX, Modules, ModulesError, NAMES_MAX, Removal, WHOLE_MAX};
 pub use refusals::{MEMORIES_MAX, MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
+pub use upload::{Staged, UPLOADS_MAX, Upload};
 pub use wasi::{WASI_FUNCTIONS, WASI_MODULE};

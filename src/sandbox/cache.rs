@@ -66,9 +66,27 @@ impl Cache {
         }
     }
 
-    fn path(&self, digest: &Digest) -> PathBuf {
-        self.dir.join(format!("{}.cwasm", digest.hex()))
+    /// Drops the code that was kept for this module by any engine under `root`, also by one that is not running now.
+    pub(super) fn forget(root: &Path, digest: &Digest) {
+        let Ok(engines) = fs::read_dir(root) else { return };
+        for engine in engines.flatten() {
+            let path = engine.path().join(file_name(digest));
+            match fs::remove_file(&path) {
+                Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                    tracing::warn!(path = %path.display(), %error, "compiled code of a module that is gone stays");
+                }
+                _ => {}
+            }
+        }
     }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        self.dir.join(file_name(digest))
+    }
+}
+
+fn file_name(digest: &Digest) -> String {
+    format!("{}.cwasm", digest.hex())
 }
 
 /// Makes both directories, checks them, and tells our user id.
@@ -136,6 +154,23 @@ mod tests {
         assert!(cache.get(&engine, &digest).is_some());
         let mode = fs::metadata(&cache.dir).expect("there").mode();
         assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn forgotten_code_is_gone_from_every_engines_directory() {
+        let root = tempfile::tempdir().expect("a directory");
+        let caches = [Fuel::Free, Fuel::Counted].map(|fuel| {
+            let (engine, _) = engine(1, fuel).expect("one slot");
+            let cache = Cache::open(root.path(), &engine).expect("ours");
+            let (digest, module) = module(&engine);
+            cache.put(&digest, &module);
+            assert!(cache.path(&digest).exists());
+            cache
+        });
+        fs::write(root.path().join("a file"), "").expect("ours");
+        Cache::forget(root.path(), &Digest::of(WASM));
+        Cache::forget(root.path(), &Digest::of(b"never there"));
+        caches.iter().for_each(|cache| assert!(!cache.path(&Digest::of(WASM)).exists()));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::cache::Cache;
 use super::engine::{Fuel, engine};
 use super::pod::Guest;
-use crate::exec::LoadError;
+use crate::exec::{Checked, LoadError};
 use crate::model::Reason;
 use crate::modules::{Digest, ImageError, Modules, inspect};
 use dashmap::DashMap;
@@ -56,38 +56,57 @@ impl Variant {
 
     /// Compiles and links what is not there yet. `image` is what the messages call the module.
     pub(super) fn load(&self, modules: &Modules, image: &str, digest: &Digest) -> Result<Code, LoadError> {
-        if let Some(code) = self.cached(digest) {
-            return Ok(code);
-        }
-        let module = match self.cache.as_ref().and_then(|cache| cache.get(&self.engine, digest)) {
-            Some(module) => module,
-            None => self.compile(modules, image, digest)?,
-        };
-        let code = self.link(image, digest, module)?;
-        self.hold(code.clone());
-        Ok(code)
+        let read = || modules.bytes(digest).ok_or_else(|| damaged(image, digest));
+        Ok(self.prepare(image, digest, read)?.0)
     }
 
-    fn compile(&self, modules: &Modules, image: &str, digest: &Digest) -> Result<Module, LoadError> {
-        let bytes = modules.bytes(digest).ok_or_else(|| damaged(image, digest))?;
-        let inspection = inspect(&bytes).map_err(|error| refused(image, &error.to_string()))?;
+    /// As [`Variant::load`], for a module that is not kept yet.
+    pub(super) fn check(&self, image: &str, bytes: &[u8]) -> Result<Checked, LoadError> {
+        Ok(self.prepare(image, &Digest::of(bytes), || Ok(bytes))?.1)
+    }
+
+    /// Lets go of a module's code.
+    pub(super) fn forget(&self, digest: &Digest) {
+        self.codes.remove(digest);
+    }
+
+    fn prepare<B: AsRef<[u8]>>(
+        &self,
+        image: &str,
+        digest: &Digest,
+        read: impl FnOnce() -> Result<B, LoadError>,
+    ) -> Result<(Code, Checked), LoadError> {
+        if let Some(code) = self.cached(digest) {
+            return Ok((code, Checked::Cached));
+        }
+        let (module, checked) = match self.cache.as_ref().and_then(|cache| cache.get(&self.engine, digest)) {
+            Some(module) => (module, Checked::Cached),
+            None => (self.compile(image, read()?.as_ref())?, Checked::Compiled),
+        };
+        let code = self.link(image, digest, &module)?;
+        // What cannot be linked leaves nothing behind.
+        if let Some(cache) = self.cache.as_ref().filter(|_| checked == Checked::Compiled) {
+            cache.put(digest, &module);
+        }
+        self.hold(code.clone());
+        Ok((code, checked))
+    }
+
+    fn compile(&self, image: &str, bytes: &[u8]) -> Result<Module, LoadError> {
+        let inspection = inspect(bytes).map_err(|error| refused(image, &error.to_string()))?;
         let refusals = inspection.refusals();
         if !refusals.is_empty() {
             return Err(refused(image, &refusals.join(&format!("\n`{image}` "))));
         }
-        let module = Module::from_binary(&self.engine, &bytes)
-            .map_err(|error| refused(image, &format!("cannot be compiled: {}", error.root_cause())))?;
-        if let Some(cache) = &self.cache {
-            cache.put(digest, &module);
-        }
-        Ok(module)
+        Module::from_binary(&self.engine, bytes)
+            .map_err(|error| refused(image, &format!("cannot be compiled: {}", error.root_cause())))
     }
 
-    fn link(&self, image: &str, digest: &Digest, module: Module) -> Result<Code, LoadError> {
+    fn link(&self, image: &str, digest: &Digest, module: &Module) -> Result<Code, LoadError> {
         let start = module.get_export_index("_start").ok_or_else(|| refused(image, "has no entry point `_start`"))?;
         let pre = self
             .linker
-            .instantiate_pre(&module)
+            .instantiate_pre(module)
             .map_err(|error| refused(image, &format!("cannot be linked: {}", error.root_cause())))?;
         Ok(Code(Arc::new(Loaded { pre, start, digest: *digest, fuel: self.fuel })))
     }
@@ -112,7 +131,8 @@ pub(super) fn unresolved(error: &ImageError) -> LoadError {
 }
 
 fn damaged(image: &str, digest: &Digest) -> LoadError {
-    let message = format!("`{image}` ({digest}) cannot be read back from disk\n  = help: run it again from its file");
+    let message =
+        format!("`{image}` ({digest}) cannot be read back from disk\n  = help: push it again, or run it from its file");
     LoadError { reason: Reason::ErrImagePull, message: message.into() }
 }
 

@@ -1,13 +1,14 @@
 //! The sandbox as the workers see it.
 
+use super::cache::Cache;
 use super::code::{Code, Variant, refused, unresolved};
 use super::engine::Fuel;
 use super::pod::{self, Guest};
 use super::stdio::Output;
 use super::symbolise::Symbols;
-use crate::exec::{Busy, LoadError, Outcome, PodLog, PodSetup, Runtime, Stream, Trace};
+use crate::exec::{Busy, Checked, LoadError, Outcome, PodLog, PodSetup, Runtime, Stream, Trace};
 use crate::model::PodTemplate;
-use crate::modules::Modules;
+use crate::modules::{Digest, Modules};
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
@@ -106,6 +107,21 @@ impl Runtime for Sandbox {
             })?,
         };
         variant.load(&self.modules, image, &digest)
+    }
+
+    fn check(&self, name: &str, bytes: &[u8]) -> Result<Checked, LoadError> {
+        self.plain.check(name, bytes)
+    }
+
+    fn forget(&self, sha256: &[u8; 32]) {
+        let digest = Digest(*sha256);
+        self.plain.forget(&digest);
+        if let Some(counting) = self.counting.get() {
+            counting.forget(&digest);
+        }
+        if let Some(root) = &self.config.cache_dir {
+            Cache::forget(root, &digest);
+        }
     }
 
     fn run(&self, code: Code, pod: PodSetup, log: PodLog) -> impl Future<Output = Result<Outcome, Busy>> + 'static {

@@ -116,6 +116,13 @@ impl View {
         (mirror.rv, mirror.in_order(namespace).map(JobEntry::object).collect())
     }
 
+    /// The Jobs that have not ended, in order of namespace and name.
+    #[must_use]
+    pub fn jobs_unfinished(&self) -> Vec<JobObject> {
+        let mirror = self.read();
+        mirror.in_order(None).filter(|entry| !entry.shown.is_finished()).map(JobEntry::object).collect()
+    }
+
     /// A pod by its name.
     #[must_use]
     pub fn pod(&self, namespace: &str, name: &str) -> Option<PodObject> {

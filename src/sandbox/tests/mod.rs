@@ -1,5 +1,6 @@
 //! The sandbox through its contract, [`Runtime`]: guests in, exit codes out.
 
+mod checked;
 mod exits;
 mod explained;
 mod floors;

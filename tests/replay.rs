@@ -349,7 +349,7 @@ fn run(seed: u64) {
             let fold = view.fold();
             store.fold(&fold).expect("room");
             view.folded();
-            assert_eq!(view.pods_since_fold(), 0);
+            assert_eq!(view.changes_since_fold(), 0);
         }
         if history.below(12) == 0 {
             drop(store);

@@ -13,8 +13,8 @@ use std::thread::JoinHandle;
 /// Pod facts that wait for the disk, at the most; the control thread waits beyond that.
 const GATHERED_PODS_MAX: u64 = 1 << 20;
 
-/// Pod facts between two folds.
-const FOLD_EVERY_PODS: u64 = 200_000;
+/// Facts, and pods that they are about, between two folds.
+const FOLD_EVERY: u64 = 200_000;
 
 /// What waits to be committed.
 #[derive(Debug, Default)]
@@ -96,7 +96,7 @@ fn commit(store: &mut dyn Store, handle: &Handle, gathered: Gathered) -> Result<
         view.apply(&gathered.batch);
     }
     handle.answer(gathered.replies);
-    if view.pods_since_fold() >= FOLD_EVERY_PODS {
+    if view.changes_since_fold() >= FOLD_EVERY {
         store.fold(&view.fold())?;
         view.folded();
     }

@@ -73,10 +73,10 @@ impl View {
         self.write().dirty = Dirty::default();
     }
 
-    /// How many pods the facts since the last fold were about.
+    /// How many facts there were since the last fold, and how many pods they were about.
     #[must_use]
-    pub fn pods_since_fold(&self) -> u64 {
-        self.read().dirty.pods
+    pub fn changes_since_fold(&self) -> u64 {
+        self.read().dirty.changes
     }
 }
 

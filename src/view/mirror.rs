@@ -61,7 +61,8 @@ pub(super) struct Dirty {
     pub(super) jobs: BTreeSet<JobId>,
     pub(super) chunks: BTreeSet<(JobId, u32)>,
     pub(super) removed: BTreeSet<JobId>,
-    pub(super) pods: u64,
+    /// Facts, and pods that they were about.
+    pub(super) changes: u64,
 }
 
 /// The documents of Jobs and their versions, by namespace and name.
@@ -135,7 +136,7 @@ impl Mirror {
         if batch.next_rv() > batch.first_rv {
             self.expire_events();
         }
-        self.dirty.pods += batch.pods();
+        self.dirty.changes += batch.facts.len() as u64 + batch.pods();
     }
 
     fn apply_fact(&mut self, rv: u64, fact: &Fact, docs: &Docs<'_>) {

@@ -98,6 +98,7 @@ fn empty() -> Recovered {
         seed: 1,
         last_rv: 0,
         first_rv: 1,
+        next_job: 0,
         docs: Vec::new(),
         jobs: Vec::new(),
         shown: Vec::new(),
@@ -329,7 +330,7 @@ fn started(at: Time) -> Fact {
 }
 
 fn stopping(at: Time) -> Fact {
-    Fact::PodsStopping { job: JobId(1), at, ordinals: vec![0], ready: 1 }
+    Fact::PodsStopping { job: JobId(1), at, ordinals: vec![0], ready: 1, counted_failed: false }
 }
 
 fn ended(at: Time, code: u8) -> Fact {

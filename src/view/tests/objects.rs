@@ -292,3 +292,15 @@ fn a_terminating_namespace_says_so() {
     world.happens_with(vec![Fact::DocWritten], vec![write(Kind::Namespace, "", "n", None)]);
     assert!(world.view.namespaces().1.is_empty());
 }
+
+#[test]
+fn jobs_without_any_pod_bring_a_fold_nearer_as_well() {
+    let mut world = World::new();
+    world.create_job(0, "default", "a");
+    assert_eq!(world.view.changes_since_fold(), 1);
+    world.create_pods(0, 0, 3, &[], AT);
+    world.delete_job(0, "default", "a", 3);
+    assert_eq!(world.view.changes_since_fold(), 9, "three facts, twice three pods");
+    world.view.folded();
+    assert_eq!(world.view.changes_since_fold(), 0);
+}

@@ -187,14 +187,8 @@ mod tests {
             ("*/*,application/json;as=Table;v=v1;g=meta.k8s.io", Wanted::Table(Meta::V1)),
             ("application/json;as=Table;v=v1;g=meta.k8s.io;q=x,application/json", Wanted::Whole),
             ("nonsense,,;,application/json", Wanted::Whole),
-            (
-                "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
-                Wanted::Metadata(Meta::V1),
-            ),
-            (
-                "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
-                Wanted::MetadataList(Meta::V1),
-            ),
+            ("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", Wanted::Metadata(Meta::V1)),
+            ("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", Wanted::MetadataList(Meta::V1)),
         ];
         for (accept, wanted) in cases {
             assert_eq!(negotiate(accept).ok(), Some(wanted), "{accept}");

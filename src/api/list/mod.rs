@@ -58,11 +58,7 @@ pub(super) struct Reads {
 
 impl Default for Reads {
     fn default() -> Self {
-        Self {
-            kept: Kept::default(),
-            watches: Arc::new(Semaphore::new(WATCHES_MAX)),
-            node: Node::default(),
-        }
+        Self { kept: Kept::default(), watches: Arc::new(Semaphore::new(WATCHES_MAX)), node: Node::default() }
     }
 }
 

@@ -114,7 +114,10 @@ pub(super) fn parse_version(text: &str) -> Result<u64, Status> {
     let parsed = if text.starts_with('+') { "x".parse() } else { text.parse() };
     parsed.map_err(|error| {
         let value = quoted(text);
-        Status::bad_request(format!("resourceVersion: Invalid value: {value}: strconv.ParseUint: {}", why(text, &error)))
+        Status::bad_request(format!(
+            "resourceVersion: Invalid value: {value}: strconv.ParseUint: {}",
+            why(text, &error)
+        ))
     })
 }
 
@@ -315,7 +318,9 @@ mod tests {
 
     #[test]
     fn what_kubernetes_ignores_is_ignored() {
-        for query in ["pretty=true", "nonsense=1", "timeout=32s", "timeout=6m45.5s", "timeout=0", "timeout=", "limit=-1"] {
+        for query in
+            ["pretty=true", "nonsense=1", "timeout=32s", "timeout=6m45.5s", "timeout=0", "timeout=", "limit=-1"]
+        {
             assert!(read(query).is_ok_and(|options| options.limit.is_none()), "{query}");
         }
     }

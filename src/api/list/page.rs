@@ -3,18 +3,18 @@
 //! Knows which version a list is of and where it was cut, not what is in it. Invariant: the pages of a list are of one
 //! version; when that is gone, the client is told and may go on at the current one.
 
+use super::CHUNK_BYTES;
 use super::accept::Form;
 use super::item::Item;
 use super::items::{Items, Scope, Step, Walk, is_unchanged, key};
 use super::kept::ListKey;
 use super::kind::Listed;
-use super::options::{Options, Selector, Version};
+use super::options::{Options, Version};
 use super::token::Token;
-use super::CHUNK_BYTES;
+use crate::api::Status;
 use crate::api::router::{Answered, Served, json};
 use crate::api::stream::chunks;
 use crate::api::table::push_columns;
-use crate::api::Status;
 use crate::base::Time;
 use crate::engine::now;
 use crate::view::PodPlace;
@@ -70,7 +70,7 @@ fn items(served: &Served, kind: &Listed, key: &mut ListKey, wanted: Option<u64>)
     let (view, namespace) = (served.handle.view(), key.namespace.as_deref());
     let (rv, items) = Items::read(view, &served.reads.node.read(&served.handle), kind, namespace, &key.scope);
     match wanted {
-        Some(wanted) if !is_unchanged(view, kind.topic, namespace, wanted) => return None,
+        Some(wanted) if wanted > rv || !is_unchanged(view, kind.topic, namespace, wanted) => return None,
         Some(_) => {}
         None => key.rv = rv,
     }

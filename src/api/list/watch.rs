@@ -4,13 +4,13 @@
 //! gets every change of its selection above its version once and in order, or an ERROR and the end; while it does not
 //! read, it costs one rendered chunk.
 
+use super::CHUNK_BYTES;
 use super::accept::Form;
 use super::item::Item;
 use super::items::{Items, Scope, Step, Walk, filter};
 use super::kind::Listed;
 use super::options::{Options, Selector, Version};
 use super::page::{push_table, put};
-use super::CHUNK_BYTES;
 use crate::api::Status;
 use crate::api::router::{Answered, Served};
 use crate::api::stream::chunks;

@@ -1,1 +1,0 @@
-//! Lists and watches through the router.

@@ -321,9 +321,8 @@ impl Status {
     pub fn too_large_version(wanted: u64, current: u64) -> Self {
         let text = "Too large resource version";
         let cause = Cause { reason: "ResourceVersionTooLarge", message: text.to_owned(), field: String::new() };
-        Self::plain(StatusReason::Timeout, format!("Timeout: {text}: {wanted}, current: {current}")).with_details(
-            Details { causes: vec![cause], retry_after_seconds: 1, ..Details::default() },
-        )
+        Self::plain(StatusReason::Timeout, format!("Timeout: {text}: {wanted}, current: {current}"))
+            .with_details(Details { causes: vec![cause], retry_after_seconds: 1, ..Details::default() })
     }
 
     /// 413: the body has more than `bytes_max` bytes.

@@ -124,7 +124,7 @@ async fn read_collection(
         wait_for(served.handle.view(), rv).await?;
     }
     if options.is_watch {
-        watch::start(served, kind, namespace, options, form)
+        watch::start(served, kind, namespace.as_deref(), options, form)
     } else {
         page::start(served, kind, namespace, options, form).await
     }

@@ -44,52 +44,11 @@ const RETRY_AFTER_S: u32 = 1;
 pub(super) fn start(
     served: &Served,
     kind: &'static Listed,
-    namespace: Option<String>,
+    namespace: Option<&str>,
     options: Options,
     form: Form,
 ) -> Answered {
-    let permit = Arc::clone(&served.reads.watches).try_acquire_owned();
-    let permit = permit.map_err(|_| Status::too_many_requests(RETRY_AFTER_S))?;
-    let view = Arc::clone(served.handle.view());
-    let namespace = namespace.as_deref();
-    let selector = Arc::new(options.selector);
-    let is_anywhere = matches!(options.version, Version::Latest | Version::Any);
-    let mut from = match options.version {
-        Version::NotOlderThan(rv) | Version::Exact(rv) => rv,
-        Version::Latest | Version::Any => view.rv(),
-    };
-    let mut initial = None;
-    if options.send_initial_events.unwrap_or(is_anywhere) {
-        let scope = Scope::of(kind, namespace, &selector, &view);
-        let node = served.reads.node.read(&served.handle);
-        let (rv, items) = Items::read(&view, &node, kind, namespace, &scope);
-        from = rv;
-        initial = Some(Walk::new(Arc::new(items), Arc::clone(&selector), PodPlace::default()));
-    }
-    let cursor = kind.topic.map(|topic| view.watch_from(topic, filter(namespace, &selector, &view), from));
-    let (cursor, expired) = match cursor.transpose() {
-        Ok(cursor) => (cursor, None),
-        Err(expired) => (None, Some(expired)),
-    };
-    let started = Instant::now();
-    let watching = Watching {
-        view,
-        kind,
-        form,
-        selector,
-        initial,
-        cursor,
-        expired,
-        from,
-        allow_bookmarks: options.allow_bookmarks,
-        bookmark_at: started + BOOKMARK_EVERY,
-        ends_at: started + lasts(options.timeout_s),
-        shutdown: served.shutdown.subscribe(),
-        has_columns: true,
-        is_over: false,
-        _permit: permit,
-    };
-    let mut response = Response::new(chunks(watching, chunk));
+    let mut response = Response::new(chunks(Watching::new(served, kind, namespace, options, form)?, chunk));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
@@ -153,6 +112,54 @@ async fn chunk(mut watching: Watching) -> Option<(Bytes, Watching)> {
 }
 
 impl Watching {
+    fn new(
+        served: &Served,
+        kind: &'static Listed,
+        namespace: Option<&str>,
+        options: Options,
+        form: Form,
+    ) -> Result<Self, Status> {
+        let permit = Arc::clone(&served.reads.watches).try_acquire_owned();
+        let permit = permit.map_err(|_| Status::too_many_requests(RETRY_AFTER_S))?;
+        let view = Arc::clone(served.handle.view());
+        let selector = Arc::new(options.selector);
+        let (mut from, is_anywhere) = match options.version {
+            Version::NotOlderThan(rv) | Version::Exact(rv) => (rv, false),
+            Version::Latest | Version::Any => (view.rv(), true),
+        };
+        let mut initial = None;
+        if options.send_initial_events.unwrap_or(is_anywhere) {
+            let scope = Scope::of(kind, namespace, &selector, &view);
+            let node = served.reads.node.read(&served.handle);
+            let (rv, items) = Items::read(&view, &node, kind, namespace, &scope);
+            from = rv;
+            initial = Some(Walk::new(Arc::new(items), Arc::clone(&selector), PodPlace::default()));
+        }
+        let cursor = kind.topic.map(|topic| view.watch_from(topic, filter(namespace, &selector, &view), from));
+        let (cursor, expired) = match cursor.transpose() {
+            Ok(cursor) => (cursor, None),
+            Err(expired) => (None, Some(expired)),
+        };
+        let started = Instant::now();
+        Ok(Self {
+            view,
+            kind,
+            form,
+            selector,
+            initial,
+            cursor,
+            expired,
+            from,
+            allow_bookmarks: options.allow_bookmarks,
+            bookmark_at: started + BOOKMARK_EVERY,
+            ends_at: started + lasts(options.timeout_s),
+            shutdown: served.shutdown.subscribe(),
+            has_columns: true,
+            is_over: false,
+            _permit: permit,
+        })
+    }
+
     fn must_end(&self) -> bool {
         *self.shutdown.borrow() || Instant::now() >= self.ends_at
     }
@@ -293,5 +300,29 @@ fn event(change: Change, selector: &Selector) -> Option<(ChangeKind, Item)> {
         (true, true) => Some((ChangeKind::Modified, after)),
         (true, false) => Some((ChangeKind::Deleted, before?.with_rv(rv))),
         (false, false) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kind::JOBS;
+    use super::super::tests::{Server, with_server};
+    use super::*;
+    use crate::api::router::Query;
+
+    #[test]
+    fn a_bookmark_comes_when_it_is_due_and_the_watch_goes_on() {
+        with_server(async |server: &Server| {
+            let rv = server.engine.handle().view().rv();
+            let query = Query::of(&format!("watch=1&allowWatchBookmarks=1&resourceVersion={rv}"));
+            let options = Options::read(&query, &JOBS).expect("options");
+            let mut watching = Watching::new(&server.served, &JOBS, None, options, Form::Whole).expect("a watch");
+            assert!(watching.ends_at >= Instant::now() + Duration::from_secs(LASTS_S.start - 60));
+            watching.bookmark_at = Instant::now();
+            let (bytes, watching) = chunk(watching).await.expect("it goes on");
+            let object = format!(r#"{{"kind":"Job","apiVersion":"batch/v1","metadata":{{"resourceVersion":"{rv}"}}}}"#);
+            assert_eq!(bytes, format!("{{\"type\":\"BOOKMARK\",\"object\":{object}}}\n"));
+            assert!(watching.bookmark_at > Instant::now() && !watching.is_over);
+        });
     }
 }

@@ -71,7 +71,5 @@ pub(super) fn push_partial_metadata(object: &Object, out: &mut String) {
     object.render(&mut text);
     let object: Value = serde_json::from_str(&text).expect("what is rendered is JSON");
     let metadata = &object["metadata"];
-    out.push_str(&format!(
-        r#"{{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{metadata}}}"#
-    ));
+    out.push_str(&format!(r#"{{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{metadata}}}"#));
 }

@@ -22,13 +22,13 @@ const PODS: &str = "/api/v1/namespaces/default/pods";
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 
 /// A served engine.
-struct Server {
-    engine: Engine,
-    served: Served,
+pub(super) struct Server {
+    pub(super) engine: Engine,
+    pub(super) served: Served,
 }
 
 /// Runs `test` against a fresh engine.
-fn with_server(test: impl AsyncFnOnce(&Server)) {
+pub(super) fn with_server(test: impl AsyncFnOnce(&Server)) {
     let engine = in_memory();
     let modules = Arc::new(Modules::open(None).expect("modules in memory"));
     let served = Served::new(engine.handle().clone(), modules);

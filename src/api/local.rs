@@ -41,7 +41,7 @@ impl Api {
     /// The API of the engine behind `handle`, whose modules are `modules`.
     #[must_use]
     pub fn new(handle: Handle, modules: Arc<Modules>) -> Self {
-        Self(router(Served { handle, modules }))
+        Self(router(Served::new(handle, modules)))
     }
 
     /// GET `path`.

@@ -5,17 +5,19 @@
 //! ends here as a typed, validated value or as a [`Status`], never as a panic.
 
 pub mod decode;
-mod events;
 mod field;
 pub mod job;
 mod jobs;
+mod list;
 mod local;
 mod log;
 mod modules;
 mod namespaces;
+mod nodes;
 mod pods;
 mod router;
 mod status;
+mod stream;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -99,7 +99,8 @@ impl Engine {
             alive_max: (slots / config.workers).max(1),
         };
         let compiler = compiler::Compiler::new(&runtime);
-        let handle = Handle::new(Arc::clone(&view), Arc::clone(&logs), compiler);
+        let pods_max = capacity.workers.saturating_mul(capacity.alive_max);
+        let handle = Handle::new(Arc::clone(&view), Arc::clone(&logs), compiler, pods_max);
         let workers = Arc::new(Workers::start(
             runtime,
             WorkersConfig {

@@ -66,7 +66,7 @@ impl World {
     }
 
     async fn send(&self, method: &str, path: &str, body: Body) -> Sent {
-        let served = Served { handle: self.engine.handle().clone(), modules: Arc::clone(&self.modules) };
+        let served = Served::new(self.engine.handle().clone(), Arc::clone(&self.modules));
         let request = Request::builder().method(method).uri(path).body(body).expect("a request");
         let response = match router(served).oneshot(request).await {
             Ok(response) => response,
@@ -270,7 +270,7 @@ fn a_module_of_the_largest_size_is_taken_and_one_byte_more_is_refused() {
         let request = Request::builder().method("PUT").uri("/modules/big");
         let request =
             request.header("content-length", MODULE_BYTES_MAX + 1).body(stalled(Vec::new())).expect("a request");
-        let served = Served { handle: world.engine.handle().clone(), modules: Arc::clone(&world.modules) };
+        let served = Served::new(world.engine.handle().clone(), Arc::clone(&world.modules));
         let response = router(served).oneshot(request).await.expect("an answer");
         assert_eq!(response.status().as_u16(), 413, "refused by its length");
         assert!(world.get("/modules/big").await.status == 404 && world.files().len() == 2);

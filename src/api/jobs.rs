@@ -163,5 +163,6 @@ pub(super) fn refusal(error: &RequestError, resource: Resource, namespace: &str,
         RequestError::Refused(WriteError::NotFound) => Status::not_found(resource, name),
         RequestError::Refused(WriteError::NoNamespace) => Status::not_found(NAMESPACES, namespace),
         RequestError::Refused(WriteError::Conflict) => Status::modified(resource, name),
+        RequestError::Refused(WriteError::WrongUid { .. }) => Status::conflict(resource, name, &error.to_string()),
     }
 }

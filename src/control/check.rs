@@ -11,7 +11,9 @@ impl State {
     pub fn check(&self) {
         let mut pods: BTreeMap<JobId, Vec<&Live>> = BTreeMap::new();
         for (_, pod) in self.pods.iter() {
-            assert!(self.jobs.contains_key(&pod.job), "pod {}/{} has no Job", pod.job.0, pod.ordinal);
+            let is_left_over = pod.stopping && pod.worker().is_some();
+            let is_known = self.jobs.contains_key(&pod.job) || is_left_over;
+            assert!(is_known, "pod {}/{} has no Job", pod.job.0, pod.ordinal);
             pods.entry(pod.job).or_default().push(pod);
         }
         for (id, pods) in &pods {
@@ -21,8 +23,32 @@ impl State {
         for (id, job) in &self.jobs {
             check_job(job, pods.get(id).unwrap_or(&none));
         }
+        self.check_names();
         self.check_places();
+        self.check_turns();
         self.check_timers();
+    }
+
+    /// Every Job is found by its name, and nothing else is.
+    fn check_names(&self) {
+        let named = self.by_name.values().flat_map(|names| names.values());
+        assert_eq!(named.count(), self.jobs.len(), "as many names as Jobs");
+        for (id, job) in &self.jobs {
+            assert_eq!(self.job_named(&job.record.namespace, &job.record.name), Ok(*id), "a name leads to another Job");
+            assert!(id.0 < self.next_job, "the number of job {} is still to be given", id.0);
+        }
+        assert!(self.by_name.values().all(|names| !names.is_empty()), "a namespace without a Job is kept");
+        let gone = self.dirty.iter().find(|id| !self.jobs.contains_key(id));
+        assert_eq!(gone, None, "a Job that is gone is to be looked at");
+    }
+
+    /// Every Job that has pods waiting has one turn.
+    fn check_turns(&self) {
+        let (turns, waiting) = self.sched.jobs();
+        let waiting: Vec<JobId> = waiting.collect();
+        let mut turns: Vec<JobId> = turns.filter(|id| self.jobs.contains_key(id)).collect();
+        turns.sort_unstable();
+        assert_eq!(turns, waiting, "turns of Jobs, and Jobs that wait");
     }
 
     fn check_places(&self) {
@@ -38,7 +64,7 @@ impl State {
             assert!(seen.insert((id, ordinal)), "pod {}/{ordinal} waits twice", id.0);
         }
         let waiting = |pod: &Live| pod.place == Place::Waiting && !seen.contains(&(pod.job, pod.ordinal));
-        let forgotten = self.pods.iter().find(|(_, pod)| waiting(pod) && pod.refusals == 0);
+        let forgotten = self.pods.iter().find(|(_, pod)| waiting(pod));
         assert!(forgotten.is_none(), "{forgotten:?} waits for nothing");
     }
 
@@ -50,6 +76,13 @@ impl State {
         }
         let wakes = self.jobs.iter().filter_map(|(id, job)| Some((*id, job.wake?)));
         assert!(wakes.eq(timers), "timers and Jobs differ");
+        let refused = |(slot, pod): (u32, &Live)| match pod.place {
+            Place::Refused(at) => Some((at, (slot, pod.job, pod.ordinal))),
+            _ => None,
+        };
+        let mut due: Vec<_> = self.pods.iter().filter_map(refused).collect();
+        due.sort_unstable();
+        assert!(due.into_iter().eq(self.timers.of_pods()), "timers and refused pods differ");
         let idle = self.jobs.values().find(|job| job.record.status.is_finished() && job.wake.is_some());
         assert!(idle.is_none_or(|job| job.unpublished), "{idle:?} is finished and has a timer");
     }

@@ -14,8 +14,12 @@ pub enum Input {
     CreateJob(Ticket, Box<NewJob>),
     /// A client changes a Job's document.
     UpdateJob(Ticket, Box<NewSpec>),
+    /// A client deletes a Job and its pods.
+    DeleteJob(Ticket, DeleteJob),
     /// A client creates a namespace.
     CreateNamespace(Ticket, NewNamespace),
+    /// A client changes a namespace's document.
+    UpdateNamespace(Ticket, NamespaceChange),
     /// A worker reports.
     Report(Report),
 }
@@ -52,6 +56,17 @@ pub struct NewSpec {
     pub spec: JobSpec,
 }
 
+/// Which Job to delete.
+#[derive(Debug, Clone)]
+pub struct DeleteJob {
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// The uid that it must have, if any.
+    pub uid: Option<Uid>,
+}
+
 /// A namespace.
 #[derive(Debug, Clone)]
 pub struct NewNamespace {
@@ -61,13 +76,24 @@ pub struct NewNamespace {
     pub doc: Arc<str>,
 }
 
+/// A change of a namespace.
+#[derive(Debug, Clone)]
+pub struct NamespaceChange {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The resourceVersion that the change was made from.
+    pub base_rv: u64,
+    /// Its new canonical document.
+    pub doc: Arc<str>,
+}
+
 /// The answer to a write, due once the batch of its step is durable.
 pub type Reply = Result<Written, WriteError>;
 
 /// A write that happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
-    /// The object's resourceVersion.
+    /// The object's resourceVersion; that of its end when it was deleted.
     pub rv: u64,
 }
 
@@ -86,6 +112,12 @@ pub enum WriteError {
     /// The object was changed since the version that the change was made from.
     #[error("the object has been modified")]
     Conflict,
+    /// The object of this name is not the one that was meant.
+    #[error("the object's uid is {found}")]
+    WrongUid {
+        /// The uid that it has.
+        found: Uid,
+    },
 }
 
 /// What a step wants done. Reused from step to step; [`State::step`](super::State::step) only adds.
@@ -102,6 +134,14 @@ pub struct Effects {
 }
 
 impl Effects {
+    /// Tells a worker to stop a pod.
+    pub(super) fn stop(&mut self, worker: u32, stop: Stop) {
+        match self.stops.iter_mut().find(|(other, _)| *other == worker) {
+            Some((_, stops)) => stops.push(stop),
+            None => self.stops.push((worker, vec![stop])),
+        }
+    }
+
     /// Whether nothing is to be done.
     #[must_use]
     pub fn is_empty(&self) -> bool {

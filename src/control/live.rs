@@ -1,5 +1,8 @@
 //! The pods that have not ended, and which of them belong to a Job.
 //!
+//! What a worker still has of a Job that was deleted stays here until the worker says that it ended, so that the workers'
+//! loads are exact.
+//!
 //! Invariant: walking a Job's pods costs time in proportion to that Job's pods alone; taking a pod in or out is O(1) but
 //! for a look at the Job's entry.
 
@@ -25,8 +28,10 @@ pub(super) struct Live {
 /// How far a pod is on its way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Place {
-    /// Waits for its turn, or for its next try.
+    /// Waits for its turn.
     Waiting,
+    /// Its start was refused; the next try is due then.
+    Refused(Time),
     /// Handed to this worker.
     Queued(u32),
     /// Runs on this worker since then.
@@ -41,6 +46,14 @@ impl Live {
 
     pub(super) fn is_running(&self) -> bool {
         matches!(self.place, Place::Running(..))
+    }
+
+    /// The worker that has it.
+    pub(super) fn worker(&self) -> Option<u32> {
+        match self.place {
+            Place::Waiting | Place::Refused(_) => None,
+            Place::Queued(worker) | Place::Running(worker, _) => Some(worker),
+        }
     }
 
     /// The facts' form of this pod's end, without anything that only a worker knows.

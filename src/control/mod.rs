@@ -6,6 +6,7 @@
 //! applied to the records here, through the same `JobRecord::apply` that the readers' mirror uses.
 
 mod check;
+mod delete;
 mod effects;
 mod job;
 mod live;
@@ -20,7 +21,9 @@ mod tests;
 mod timers;
 mod writes;
 
-pub use effects::{Effects, Input, NewJob, NewNamespace, NewSpec, Reply, Ticket, WriteError, Written};
+pub use effects::{
+    DeleteJob, Effects, Input, NamespaceChange, NewJob, NewNamespace, NewSpec, Reply, Ticket, WriteError, Written,
+};
 pub use restore::{Restored, RestoredJob};
 pub use sched::Capacity;
 pub use state::{Config, State};

@@ -3,7 +3,7 @@
 use super::effects::Effects;
 use super::job::{count_exit, give_back};
 use super::live::{Live, Place};
-use super::state::State;
+use super::state::{Job, State};
 use super::timers::Due;
 use crate::base::JobId;
 use crate::model::{Counted, Exit, Fact, PodEnd, Reason, Refused, Report, Started, Waiting};
@@ -48,15 +48,16 @@ impl State {
         for refusal in refused {
             let now = self.now;
             let pod = self.pods.named(refusal.slot, id, refusal.ordinal);
-            pod.place = Place::Waiting;
             pod.refusals = pod.refusals.saturating_add(1);
+            let at = now.plus_ms(refused_delay_ms(pod.refusals));
+            pod.place = Place::Refused(at);
             let (refusals, stopping) = (pod.refusals, pod.stopping);
             self.sched.on_ended(worker, false);
             if stopping {
                 self.end_refused(id, refusal.slot, fx);
                 continue;
             }
-            self.timers.set(now.plus_ms(refused_delay_ms(refusals)), Due::Pod(refusal.slot, id, refusal.ordinal));
+            self.timers.set(at, Due::Pod(refusal.slot, id, refusal.ordinal));
             // kubernetes: kubelet shows ErrImagePull after a pull and ImagePullBackOff while it waits for the next.
             let reason = match (refusal.reason, refusals) {
                 (Reason::ErrImagePull, 2..) => Reason::ImagePullBackOff,
@@ -73,18 +74,19 @@ impl State {
     /// The stop crossed the refusal: there is no guest to wait for.
     fn end_refused(&mut self, id: JobId, slot: u32, fx: &mut Effects) {
         let mut pod = self.pods.remove(slot);
-        give_back(self.job(id), &mut pod);
+        // A deleted Job had no pods any more when it went.
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        give_back(job, &mut pod);
         let end = pod.end(Counted::Dropped, self.now);
         self.record(fx, Fact::PodsEnded { job: id, ends: vec![end] });
         self.record(fx, Fact::PodsRemoved { job: id, ordinals: vec![pod.ordinal] });
         self.dirty.insert(id);
     }
 
-    /// A refused pod's time has come, if it is still there: it has waited only for this.
+    /// A refused pod's time has come.
     pub(super) fn on_pod_due(&mut self, slot: u32, job: JobId, ordinal: u32) {
-        if self.pods.get(slot).is_some_and(|pod| pod.job == job && pod.ordinal == ordinal) {
-            self.sched.wait(job, (slot, ordinal));
-        }
+        self.pods.named(slot, job, ordinal).place = Place::Waiting;
+        self.sched.wait(job, (slot, ordinal));
     }
 
     fn on_exits(&mut self, worker: u32, id: JobId, exits: Vec<Exit>, fx: &mut Effects) {
@@ -94,10 +96,15 @@ impl State {
             self.pods.named(exit.slot, id, exit.ordinal);
             let mut pod = self.pods.remove(exit.slot);
             self.sched.on_ended(worker, pod.is_running());
+            // A deleted Job had no pods any more when it went.
+            let Some(job) = self.jobs.get_mut(&id) else { continue };
             if pod.stopping {
                 gone.push(exit.ordinal);
             }
-            ends.push(self.end_of(&mut pod, exit));
+            ends.push(end_of(job, &mut pod, exit));
+        }
+        if ends.is_empty() {
+            return;
         }
         self.record(fx, Fact::PodsEnded { job: id, ends });
         if !gone.is_empty() {
@@ -105,21 +112,20 @@ impl State {
         }
         self.dirty.insert(id);
     }
+}
 
-    fn end_of(&mut self, pod: &mut Live, exit: Exit) -> PodEnd {
-        let job = self.jobs.get_mut(&pod.job).expect("a pod's Job is there until the pod has ended");
-        let counted = count_exit(job, pod, &exit);
-        PodEnd {
-            started: exit.started,
-            run_ms: exit.finished.since_ms_u32(exit.started),
-            exit_code: exit.exit_code,
-            reason: exit.reason,
-            log: exit.log,
-            fuel_k: exit.fuel_k,
-            peak_pages: exit.peak_pages,
-            message: exit.message,
-            ..pod.end(counted, exit.finished)
-        }
+fn end_of(job: &mut Job, pod: &mut Live, exit: Exit) -> PodEnd {
+    let counted = count_exit(job, pod, &exit);
+    PodEnd {
+        started: exit.started,
+        run_ms: exit.finished.since_ms_u32(exit.started),
+        exit_code: exit.exit_code,
+        reason: exit.reason,
+        log: exit.log,
+        fuel_k: exit.fuel_k,
+        peak_pages: exit.peak_pages,
+        message: exit.message,
+        ..pod.end(counted, exit.finished)
     }
 }
 

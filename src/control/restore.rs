@@ -32,8 +32,8 @@ pub struct RestoredJob {
 /// Everything that was durable.
 #[derive(Debug, Default)]
 pub struct Restored {
-    /// Names of the namespaces.
-    pub namespaces: Vec<Arc<str>>,
+    /// The namespaces and their resourceVersions.
+    pub namespaces: Vec<(Arc<str>, u64)>,
     /// The Jobs.
     pub jobs: Vec<RestoredJob>,
     /// The logs that lost pods had written.
@@ -49,7 +49,7 @@ impl State {
         state.namespaces.extend(restored.namespaces);
         for job in restored.jobs {
             let id = job.record.id;
-            state.next_job = state.next_job.max(id.0 + 1);
+            assert!(id.0 < state.next_job, "Job {} is there and its number is still to be given", id.0);
             let names = state.by_name.entry(Arc::clone(&job.record.namespace)).or_default();
             names.insert(Arc::clone(&job.record.name), id);
             state.restore_job(job, &restored.logs, fx);

@@ -35,6 +35,7 @@ pub(super) struct Sched {
     loads: Vec<Load>,
     /// The waiting pods of the Jobs that have a turn; a Job whose pods were all forgotten keeps its turn once.
     waiting: BTreeMap<JobId, VecDeque<Waiter>>,
+    /// Jobs that were deleted keep theirs until it comes, or until half of all are theirs.
     turns: VecDeque<JobId>,
 }
 
@@ -62,6 +63,14 @@ impl Sched {
         }
     }
 
+    /// Forgets a Job that was deleted.
+    pub(super) fn forget(&mut self, job: JobId) {
+        let waiting = &mut self.waiting;
+        if waiting.remove(&job).is_some() && self.turns.len() > 2 * waiting.len() {
+            self.turns.retain(|job| waiting.contains_key(job));
+        }
+    }
+
     fn room(&self, worker: u32) -> u32 {
         let load = self.loads[worker as usize];
         let queue = self.capacity.queue_max.saturating_sub(load.queued);
@@ -76,8 +85,10 @@ impl Sched {
 
     /// Takes up to a quantum of the Job whose turn it is; none if they were forgotten.
     pub(super) fn take(&mut self, max: u32) -> Option<(JobId, Vec<Waiter>)> {
+        let waiting = &self.waiting;
+        while self.turns.pop_front_if(|job| !waiting.contains_key(job)).is_some() {}
         let job = self.turns.pop_front()?;
-        let queue = self.waiting.get_mut(&job).expect("a Job with a turn has a queue");
+        let queue = self.waiting.get_mut(&job).expect("the turns of deleted Jobs were passed over");
         let taken: Vec<Waiter> = queue.drain(..queue.len().min(QUANTUM).min(max as usize)).collect();
         if queue.is_empty() {
             self.waiting.remove(&job);
@@ -105,6 +116,11 @@ impl Sched {
     /// Pods on the workers: (not started, started).
     pub(super) fn totals(&self) -> (u32, u32) {
         self.loads.iter().fold((0, 0), |(queued, running), load| (queued + load.queued, running + load.running))
+    }
+
+    /// The Jobs that have a turn, those that were deleted included, and those that have pods waiting.
+    pub(super) fn jobs(&self) -> (impl Iterator<Item = JobId> + '_, impl Iterator<Item = JobId> + '_) {
+        (self.turns.iter().copied(), self.waiting.keys().copied())
     }
 
     /// The pods that wait here, in no particular order between Jobs.
@@ -138,6 +154,22 @@ mod tests {
             sched.retain(JobId(1), |(slot, _)| round == 2 && *slot == 3);
         }
         assert_eq!(sched.take(512), Some((JobId(1), vec![(3, 3)])));
+        assert_eq!(sched.take(512), None);
+    }
+
+    #[test]
+    fn the_turns_of_deleted_jobs_are_passed_over_and_do_not_pile_up() {
+        let mut sched = sched(512, 512);
+        sched.wait(JobId(0), (0, 0));
+        for id in 1..1000 {
+            sched.wait(JobId(id), (id, 0));
+            if id != 500 {
+                sched.forget(JobId(id));
+            }
+            assert!(sched.turns.len() <= 5, "{:?}", sched.turns);
+        }
+        assert_eq!(sched.take(512), Some((JobId(0), vec![(0, 0)])));
+        assert_eq!(sched.take(512), Some((JobId(500), vec![(500, 0)])));
         assert_eq!(sched.take(512), None);
     }
 

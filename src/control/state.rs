@@ -2,7 +2,7 @@
 
 use super::effects::Effects;
 use super::job::events::EventBudget;
-use super::live::Pods;
+use super::live::{Live, Place, Pods};
 use super::sched::{Capacity, Sched};
 use super::timers::{Due, Timers};
 use crate::base::{JobId, NO_INDEX, PodNames, Time, UidKey};
@@ -17,6 +17,8 @@ pub struct Config {
     pub uid_key: UidKey,
     /// The first resourceVersion to give.
     pub first_rv: u64,
+    /// The number of the first Job that is created.
+    pub next_job: u32,
     /// What the workers can hold.
     pub capacity: Capacity,
 }
@@ -28,7 +30,8 @@ pub struct State {
     pub(super) uid_key: UidKey,
     pub(super) next_rv: u64,
     pub(super) next_job: u32,
-    pub(super) namespaces: BTreeSet<Arc<str>>,
+    /// The namespaces and their resourceVersions.
+    pub(super) namespaces: BTreeMap<Arc<str>, u64>,
     pub(super) jobs: BTreeMap<JobId, Job>,
     /// Job by namespace and name.
     pub(super) by_name: BTreeMap<Arc<str>, BTreeMap<Arc<str>, JobId>>,
@@ -116,8 +119,8 @@ impl State {
             now: Time::default(),
             uid_key: config.uid_key,
             next_rv: config.first_rv,
-            next_job: 0,
-            namespaces: BTreeSet::new(),
+            next_job: config.next_job,
+            namespaces: BTreeMap::new(),
             jobs: BTreeMap::new(),
             by_name: BTreeMap::new(),
             pods: Pods::default(),
@@ -139,7 +142,7 @@ impl State {
     }
 
     pub(super) fn job(&mut self, id: JobId) -> &mut Job {
-        self.jobs.get_mut(&id).expect("Jobs are not removed while something refers to them")
+        self.jobs.get_mut(&id).expect("a Job is removed with everything that refers to it")
     }
 
     /// The slots of a Job's active pods, in order of their ordinals.
@@ -167,22 +170,31 @@ impl State {
         rv
     }
 
-    /// Puts a document into the batch, with a version of its own or of the fact that came just before.
+    /// Puts a document into the batch, or takes it away, with a version of the fact that came just before.
     pub(super) fn write_doc(
         fx: &mut Effects,
         kind: Kind,
         namespace: &Arc<str>,
         name: &Arc<str>,
         rv: u64,
-        doc: &Arc<str>,
+        doc: Option<&Arc<str>>,
     ) {
         fx.batch.docs.push(DocWrite {
             kind,
             namespace: Arc::clone(namespace),
             name: Arc::clone(name),
             rv,
-            json: Some(Arc::clone(doc)),
+            json: doc.map(Arc::clone),
         });
+    }
+
+    /// Forgets a pod that waits here; whoever calls this takes care of [`State::sched`].
+    pub(super) fn forget_pod(&mut self, slot: u32) -> Live {
+        let pod = self.pods.remove(slot);
+        if let Place::Refused(at) = pod.place {
+            self.timers.cancel(at, Due::Pod(slot, pod.job, pod.ordinal));
+        }
+        pod
     }
 
     /// Records an Event about a Job, if its budget allows.
@@ -233,6 +245,7 @@ fn changes_status(fact: &Fact) -> bool {
         | Fact::BackoffSet { .. }
         | Fact::StatusPublished { .. }
         | Fact::Recorded { .. }
-        | Fact::DocWritten => false,
+        | Fact::DocWritten
+        | Fact::JobRemoved { .. } => false,
     }
 }

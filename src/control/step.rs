@@ -18,7 +18,9 @@ impl State {
             match input {
                 Input::CreateJob(ticket, new) => self.on_create_job(ticket, *new, fx),
                 Input::UpdateJob(ticket, change) => self.on_update_job(ticket, *change, fx),
+                Input::DeleteJob(ticket, delete) => self.on_delete_job(ticket, &delete, fx),
                 Input::CreateNamespace(ticket, new) => self.on_create_namespace(ticket, &new, fx),
+                Input::UpdateNamespace(ticket, change) => self.on_update_namespace(ticket, &change, fx),
                 Input::Report(report) => self.on_report(report, fx),
             }
         }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 pub(super) enum Due {
     /// Look at this Job again.
     Job(JobId),
-    /// Try to start this pod again: its slot, its Job and its ordinal, for the slot may hold another pod by then.
+    /// Try to start this pod again: its slot, its Job and its ordinal.
     Pod(u32, JobId, u32),
 }
 
@@ -32,6 +32,15 @@ impl Timers {
     /// The deadlines of Jobs.
     pub(super) fn of_jobs(&self) -> impl Iterator<Item = (JobId, Time)> + '_ {
         self.0.iter().filter_map(|(at, due)| if let Due::Job(id) = due { Some((*id, *at)) } else { None })
+    }
+
+    /// The deadlines of pods: slot, Job and ordinal.
+    pub(super) fn of_pods(&self) -> impl Iterator<Item = (Time, (u32, JobId, u32))> + '_ {
+        let pod = |(at, due): &(Time, Due)| match due {
+            Due::Pod(slot, job, ordinal) => Some((*at, (*slot, *job, *ordinal))),
+            Due::Job(_) => None,
+        };
+        self.0.iter().filter_map(pod)
     }
 
     /// Takes the first deadline that is not after `now`.

@@ -1,6 +1,6 @@
 //! What clients write.
 
-use super::effects::{Effects, NewJob, NewNamespace, NewSpec, Reply, Ticket, WriteError, Written};
+use super::effects::{Effects, NamespaceChange, NewJob, NewNamespace, NewSpec, Reply, Ticket, WriteError, Written};
 use super::state::{Job, State};
 use crate::base::JobId;
 use crate::model::{Fact, JobRecord, Kind};
@@ -8,14 +8,27 @@ use std::sync::Arc;
 
 impl State {
     pub(super) fn on_create_namespace(&mut self, ticket: Ticket, new: &NewNamespace, fx: &mut Effects) {
-        let reply = if self.namespaces.insert(Arc::clone(&new.name)) {
-            let rv = self.record(fx, Fact::DocWritten);
-            Self::write_doc(fx, Kind::Namespace, &Arc::from(""), &new.name, rv, &new.doc);
-            Ok(Written { rv })
-        } else {
-            Err(WriteError::AlreadyExists)
+        let reply = match self.namespaces.get(&new.name) {
+            None => Ok(self.write_namespace(&new.name, &new.doc, fx)),
+            Some(_) => Err(WriteError::AlreadyExists),
         };
         fx.replies.push((ticket, reply));
+    }
+
+    pub(super) fn on_update_namespace(&mut self, ticket: Ticket, change: &NamespaceChange, fx: &mut Effects) {
+        let reply = match self.namespaces.get(&change.name) {
+            None => Err(WriteError::NotFound),
+            Some(rv) if *rv != change.base_rv => Err(WriteError::Conflict),
+            Some(_) => Ok(self.write_namespace(&change.name, &change.doc, fx)),
+        };
+        fx.replies.push((ticket, reply));
+    }
+
+    fn write_namespace(&mut self, name: &Arc<str>, doc: &Arc<str>, fx: &mut Effects) -> Written {
+        let rv = self.record(fx, Fact::DocWritten);
+        Self::write_doc(fx, Kind::Namespace, &Arc::from(""), name, rv, Some(doc));
+        self.namespaces.insert(Arc::clone(name), rv);
+        Written { rv }
     }
 
     pub(super) fn on_create_job(&mut self, ticket: Ticket, new: NewJob, fx: &mut Effects) {
@@ -24,7 +37,7 @@ impl State {
     }
 
     fn create_job(&mut self, new: NewJob, fx: &mut Effects) -> Reply {
-        if !self.namespaces.contains(&new.namespace) {
+        if !self.namespaces.contains_key(&new.namespace) {
             return Err(WriteError::NoNamespace);
         }
         let names = self.by_name.entry(Arc::clone(&new.namespace)).or_default();
@@ -42,11 +55,16 @@ impl State {
             at: new.created,
         };
         let rv = self.record(fx, fact.clone());
-        Self::write_doc(fx, Kind::Job, &new.namespace, &new.name, rv, &new.doc);
+        Self::write_doc(fx, Kind::Job, &new.namespace, &new.name, rv, Some(&new.doc));
         let record = JobRecord::created_by(&fact, rv).expect("a creation");
         self.jobs.insert(id, Job::new(record, new.spec, rv, self.uid_key));
         self.dirty.insert(id);
         Ok(Written { rv })
+    }
+
+    pub(super) fn job_named(&self, namespace: &str, name: &str) -> Result<JobId, WriteError> {
+        let found = self.by_name.get(namespace).and_then(|names| names.get(name));
+        found.copied().ok_or(WriteError::NotFound)
     }
 
     pub(super) fn on_update_job(&mut self, ticket: Ticket, change: NewSpec, fx: &mut Effects) {
@@ -55,13 +73,12 @@ impl State {
     }
 
     fn update_job(&mut self, change: NewSpec, fx: &mut Effects) -> Reply {
-        let names = self.by_name.get(&change.namespace).ok_or(WriteError::NotFound)?;
-        let id = *names.get(&change.name).ok_or(WriteError::NotFound)?;
+        let id = self.job_named(&change.namespace, &change.name)?;
         if self.job(id).doc_rv != change.base_rv {
             return Err(WriteError::Conflict);
         }
         let rv = self.record(fx, Fact::JobChanged { job: id });
-        Self::write_doc(fx, Kind::Job, &change.namespace, &change.name, rv, &change.doc);
+        Self::write_doc(fx, Kind::Job, &change.namespace, &change.name, rv, Some(&change.doc));
         let uid_key = self.uid_key;
         let job = self.job(id);
         job.plan = Job::plan(&job.record, &change.spec, uid_key);

@@ -15,9 +15,10 @@ pub(super) fn restore(
     logs: &Logs,
     capacity: Capacity,
 ) -> Result<(State, Batch), EngineError> {
-    let config = Config { uid_key: recovered.uid_key, first_rv: recovered.first_rv, capacity };
+    let config =
+        Config { uid_key: recovered.uid_key, first_rv: recovered.first_rv, next_job: recovered.next_job, capacity };
     let (_, namespaces) = view.namespaces();
-    let namespaces = namespaces.iter().map(|namespace| Arc::clone(&namespace.doc.name)).collect();
+    let namespaces = namespaces.iter().map(|namespace| (Arc::clone(&namespace.doc.name), namespace.rv)).collect();
     let mut restored = Restored { namespaces, ..Restored::default() };
     let mut lost = BTreeSet::new();
     for JobSnapshot { record, doc, pods } in view.jobs_snapshot() {

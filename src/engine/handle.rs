@@ -2,7 +2,9 @@
 
 use super::inbox::{Inbox, NotTaken};
 use crate::base::{Rng, Uid};
-use crate::control::{Input, NewJob, NewNamespace, NewSpec, Reply, Ticket, WriteError, Written};
+use crate::control::{
+    DeleteJob, Input, NamespaceChange, NewJob, NewNamespace, NewSpec, Reply, Ticket, WriteError, Written,
+};
 use crate::exec::Logs;
 use crate::model::Report;
 use crate::view::View;
@@ -97,12 +99,29 @@ impl Handle {
         self.ask(|ticket| Input::UpdateJob(ticket, Box::new(change))).await
     }
 
+    /// Deletes a Job and its pods; resolves once it is durable. They are gone from the view by then, and their guests were
+    /// told to stop.
+    ///
+    /// # Errors
+    /// [`RequestError`]; nothing was deleted then, unless the engine stopped while it was waiting.
+    pub async fn delete_job(&self, delete: DeleteJob) -> Result<Written, RequestError> {
+        self.ask(|ticket| Input::DeleteJob(ticket, delete)).await
+    }
+
     /// Creates a namespace; resolves once it is durable.
     ///
     /// # Errors
     /// [`RequestError`]; the namespace does not exist then, unless the engine stopped while it was waiting.
     pub async fn create_namespace(&self, namespace: NewNamespace) -> Result<Written, RequestError> {
         self.ask(|ticket| Input::CreateNamespace(ticket, namespace)).await
+    }
+
+    /// Replaces a namespace's document; resolves once it is durable.
+    ///
+    /// # Errors
+    /// [`RequestError`]; the namespace is as it was then, unless the engine stopped while it was waiting.
+    pub async fn update_namespace(&self, change: NamespaceChange) -> Result<Written, RequestError> {
+        self.ask(|ticket| Input::UpdateNamespace(ticket, change)).await
     }
 
     async fn ask(&self, input: impl FnOnce(Ticket) -> Input) -> Result<Written, RequestError> {

@@ -75,6 +75,13 @@ impl Batch {
         self.facts.iter().map(Fact::pods).sum()
     }
 
+    /// The number after the highest that a Job gets here; `None` when none is created.
+    #[must_use]
+    pub fn next_job(&self) -> Option<u32> {
+        let created = |fact: &Fact| if let Fact::JobCreated { job, .. } = fact { Some(job.0 + 1) } else { None };
+        self.facts.iter().filter_map(created).max()
+    }
+
     /// Its facts, each with its first resourceVersion.
     pub fn numbered(&self) -> impl Iterator<Item = (u64, &Fact)> {
         self.facts.iter().scan(self.first_rv, |next, fact| {
@@ -161,6 +168,7 @@ mod tests {
             Fact::StatusPublished { job },
             Fact::Recorded { event: Event { job, at, note: EventNote::SuccessfulCreate { ordinal: 3, index: 300 } } },
             Fact::DocWritten,
+            Fact::JobRemoved { job, at, ordinals: 300 },
         ]
     }
 
@@ -198,7 +206,7 @@ mod tests {
     fn facts_take_a_version_for_each_object_they_change() {
         let batch = Batch { first_rv: 10, facts: every_fact(), docs: Vec::new() };
         let firsts: Vec<u64> = batch.numbered().map(|(rv, _)| rv).collect();
-        assert_eq!(firsts, [10, 11, 12, 12, 14, 15, 16, 17, 18, 19, 19, 19, 20, 21]);
-        assert_eq!(batch.next_rv(), 22);
+        assert_eq!(firsts, [10, 11, 12, 12, 14, 15, 16, 17, 18, 19, 19, 19, 20, 21, 22]);
+        assert_eq!(batch.next_rv(), 323);
     }
 }

@@ -16,6 +16,8 @@ pub struct Recovered {
     pub last_rv: u64,
     /// Every resourceVersion that this boot gives must be at least this; higher than any that was ever shown.
     pub first_rv: u64,
+    /// The number of the next Job: above that of every Job that was ever created, also of those that are gone.
+    pub next_job: u32,
     /// Documents, head state, in order of (kind, namespace, name).
     pub docs: Vec<DocWrite>,
     /// Jobs as of the last fold, in order of id.

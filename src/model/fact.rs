@@ -115,6 +115,16 @@ pub enum Fact {
     },
     /// A client wrote an object that is only a document, which is in the same batch.
     DocWritten,
+    /// A client deleted the Job: it is gone, and with it every pod that it still had. Its document goes in the same batch.
+    JobRemoved {
+        /// The Job.
+        job: JobId,
+        /// When.
+        at: Time,
+        /// Every ordinal that the Job gave is below this. A pod that is there takes the version at its ordinal, the Job the
+        /// one after all of them; the version of a pod that went before is left out.
+        ordinals: u32,
+    },
 }
 
 /// Consecutive completion indexes.
@@ -184,7 +194,8 @@ pub struct PodEnd {
 }
 
 impl Fact {
-    /// How many resourceVersions this fact takes: one for each object that a watcher sees change.
+    /// How many resourceVersions this fact takes: one for each object that a watcher sees change, and those that
+    /// [`Fact::JobRemoved`] leaves out.
     #[must_use]
     pub fn versions(&self) -> u64 {
         match self {
@@ -198,6 +209,7 @@ impl Fact {
             Self::PodsWaiting { pods, .. } => pods.len() as u64,
             Self::PodsStopping { ordinals, .. } | Self::PodsRemoved { ordinals, .. } => ordinals.len() as u64,
             Self::PodsEnded { ends, .. } => ends.len() as u64,
+            Self::JobRemoved { ordinals, .. } => u64::from(*ordinals) + 1,
             Self::JobStarted { .. } | Self::BackoffSet { .. } | Self::ConditionSet { .. } => 0,
         }
     }
@@ -212,6 +224,7 @@ impl Fact {
             | Self::PodsStopping { .. }
             | Self::PodsRemoved { .. }
             | Self::PodsEnded { .. } => self.versions(),
+            Self::JobRemoved { ordinals, .. } => u64::from(*ordinals),
             _ => 0,
         }
     }
@@ -232,7 +245,8 @@ impl Fact {
             | Self::PodsRemoved { job, .. }
             | Self::BackoffSet { job, .. }
             | Self::ConditionSet { job, .. }
-            | Self::StatusPublished { job } => Some(*job),
+            | Self::StatusPublished { job }
+            | Self::JobRemoved { job, .. } => Some(*job),
             Self::Recorded { event } => Some(event.job),
         }
     }

@@ -191,6 +191,8 @@ impl JobRecord {
                 }
                 status.conditions.push(condition.clone());
             }
+            // The record goes after this; what is shown last of the Job has its last version.
+            Fact::JobRemoved { ordinals, .. } => self.rv = rv + u64::from(*ordinals),
             Fact::PodsWaiting { .. } | Fact::PodsRemoved { .. } | Fact::Recorded { .. } | Fact::DocWritten => {}
         }
     }

@@ -1,7 +1,8 @@
 //! The store in one SQLite file.
 //!
 //! Knows tables and transactions. Start with [`Sqlite::open`]. Invariant: one `commit` or `fold` is one transaction, synced
-//! before it returns, and the version ceiling on disk is above every version that a committed batch took.
+//! before it returns; the version ceiling on disk is above every version that a committed batch took, and `next_job` above
+//! every Job that one created.
 
 use super::rows;
 use super::{Store, StoreError};
@@ -96,6 +97,10 @@ impl Store for Sqlite {
         let batches = recovered.batches.last().map_or(0, |batch| batch.next_rv().saturating_sub(1));
         recovered.last_rv = recovered.docs.iter().map(|doc| doc.rv).fold(recovered.last_rv.max(batches), u64::max);
         recovered.first_rv = recovered.first_rv.max(recovered.last_rv + 1);
+        // A store that was written before numbers were kept still holds every Job that it ever had.
+        let held = recovered.jobs.iter().map(|record| record.id.0 + 1);
+        let held = held.chain(recovered.batches.iter().filter_map(Batch::next_job));
+        recovered.next_job = held.fold(recovered.next_job, u32::max);
         let ceiling = recovered.first_rv + CEILING_BLOCK;
         let numbered =
             put_meta(&tx, "boot", i64::from(recovered.boot)).and_then(|()| put_meta(&tx, "ceiling", int(ceiling)));
@@ -117,6 +122,9 @@ impl Store for Sqlite {
                     .execute(params![int(batch.first_rv), int(batch.next_rv().saturating_sub(1)), facts])?;
             }
             batch.docs.iter().try_for_each(|doc| write_doc(&tx, doc))?;
+            if let Some(next_job) = batch.next_job() {
+                put_meta(&tx, "next_job", next_job)?;
+            }
             if is_raised {
                 put_meta(&tx, "ceiling", int(ceiling))?;
             }
@@ -199,6 +207,7 @@ fn read_meta(tx: &Transaction<'_>) -> Result<Recovered, StoreError> {
         }
     };
     let boot = u32::try_from(number("boot")?.unwrap_or(0) + 1);
+    let next_job = u32::try_from(number("next_job")?.unwrap_or(0));
     let events = get_meta::<Vec<u8>>(tx, "events")?;
     let events = events.map(|bytes| rows::decode_events(&bytes).map_err(|error| broken("meta events", error)));
     Ok(Recovered {
@@ -207,6 +216,7 @@ fn read_meta(tx: &Transaction<'_>) -> Result<Recovered, StoreError> {
         seed: random()?,
         last_rv: number("last_rv")?.unwrap_or(0),
         first_rv: number("ceiling")?.unwrap_or(1),
+        next_job: next_job.map_err(|_| StoreError::Corrupt("meta next_job is not the number of a Job".to_owned()))?,
         docs: Vec::new(),
         jobs: Vec::new(),
         shown: Vec::new(),

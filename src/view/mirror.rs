@@ -82,7 +82,7 @@ impl Docs<'_> {
             Docs::Batch(docs) => docs.get(&rv).and_then(|doc| Some((rv, doc.json.clone()?))),
             Docs::Heads(heads) => heads.get(&(Arc::clone(namespace), Arc::clone(name))).cloned(),
         };
-        // A replayed Job that is gone by now has no document; `Mirror::bury_missing` takes it out before anyone reads.
+        // A replayed Job that is gone by now has no document; its `JobRemoved` follows before anyone reads.
         found.unwrap_or_else(|| (0, Arc::from("")))
     }
 }
@@ -179,6 +179,7 @@ impl Mirror {
             Fact::PodsRemoved { ordinals, .. } => {
                 self.step(rv, job, ordinals.iter().map(|ordinal| (*ordinal, PodStep::Removed)));
             }
+            Fact::JobRemoved { ordinals, .. } => self.remove_job(rv, *ordinals, job, before),
             Fact::JobCreated { .. }
             | Fact::JobStarted { .. }
             | Fact::BackoffSet { .. }
@@ -212,29 +213,38 @@ impl Mirror {
         self.jobs.entry(id).insert_entry(JobEntry { record, doc, shown, pods }).into_mut()
     }
 
-    /// A client changed or removed the Job. While facts are replayed the document already is the last one.
+    /// A client changed the Job. While facts are replayed the document already is the last one.
     fn change_job(&mut self, rv: u64, job: JobId, before: JobObject, docs: &Docs<'_>) {
         let Docs::Batch(docs) = docs else { return };
-        let Some(json) = docs.get(&rv).map(|doc| doc.json.clone()) else { return };
+        let Some(json) = docs.get(&rv).and_then(|doc| doc.json.clone()) else { return };
         let Some(entry) = self.jobs.get_mut(&job) else { return };
-        let (kind, weight) = match json {
-            Some(json) => {
-                let weight = json.len();
-                entry.doc = Arc::new(JobDoc::new(Arc::clone(&entry.doc.key), rv, json));
-                (ChangeKind::Modified, weight)
-            }
-            None => (ChangeKind::Deleted, 0),
-        };
+        let weight = json.len();
+        entry.doc = Arc::new(JobDoc::new(Arc::clone(&entry.doc.key), rv, json));
         let object = entry.object();
-        if kind == ChangeKind::Deleted {
-            self.bury(job);
+        self.rings.jobs.push(Entry { rv, kind: ChangeKind::Modified, object, before: Some(before), weight });
+    }
+
+    /// The Job and every pod that it has are gone.
+    fn remove_job(&mut self, first_rv: u64, ordinals: u32, job: JobId, before: JobObject) {
+        let Some(entry) = self.bury(job) else { return };
+        debug_assert!(entry.pods.next_ordinal() <= ordinals, "a pod has no version to go at");
+        for before in entry.pods.objects(&entry.doc) {
+            let rv = first_rv + u64::from(before.record.ordinal);
+            let object = before.removed(rv);
+            let weight = object.message.as_ref().map_or(0, |text| text.len());
+            self.rings.pods.push(Entry { rv, kind: ChangeKind::Deleted, object, before: Some(before), weight });
         }
-        self.rings.jobs.push(Entry { rv, kind, object, before: Some(before), weight });
+        // From here on only the ring keeps the document and the status alive.
+        let weight = entry.doc.json.len() + status_bytes(&entry.shown);
+        let object = entry.object();
+        let rv = object.rv;
+        self.rings.jobs.push(Entry { rv, kind: ChangeKind::Deleted, object, before: Some(before), weight });
     }
 
     /// Takes a Job out; its record stays for as long as an Event is about it.
-    fn bury(&mut self, job: JobId) {
-        let Some(JobEntry { mut record, .. }) = self.jobs.remove(&job) else { return };
+    fn bury(&mut self, job: JobId) -> Option<JobEntry> {
+        let entry = self.jobs.remove(&job)?;
+        let record = &entry.record;
         if let Some(names) = self.names.get_mut(&record.namespace) {
             // A later Job may have taken the name, when facts are replayed.
             if names.get(&record.name) == Some(&job) {
@@ -251,12 +261,13 @@ impl Mirror {
         self.dirty.chunks.extend(chunks.split_off(&(JobId(job.0.saturating_add(1)), 0)));
         if self.events.has_any(job) {
             self.dirty.jobs.insert(job);
-            record.status = JobStatus::default();
-            self.gone.insert(job, record);
+            self.gone.insert(job, JobRecord { status: JobStatus::default(), ..record.clone() });
         }
+        Some(entry)
     }
 
-    /// Takes out the restored Jobs that have no document, or whose name a later Job has taken.
+    /// Takes out the folded Jobs that were gone already and are kept for their Events: they have no document, or a later
+    /// Job has taken their name.
     pub(super) fn bury_missing(&mut self) {
         let is_there = |entry: &JobEntry| {
             let names = self.names.get(&entry.record.namespace);
@@ -265,7 +276,7 @@ impl Mirror {
         };
         let missing: Vec<JobId> =
             self.jobs.values().filter(|entry| !is_there(entry)).map(|entry| entry.record.id).collect();
-        missing.into_iter().for_each(|job| self.bury(job));
+        missing.into_iter().for_each(|job| drop(self.bury(job)));
     }
 
     fn create_pods(&mut self, rv: u64, job: JobId, at: Time, first: u32, count: u32, indexes: &[IndexRun]) {
@@ -362,7 +373,8 @@ fn time_of(fact: &Fact) -> Option<Time> {
         Fact::JobCreated { at, .. }
         | Fact::JobStarted { at, .. }
         | Fact::PodsCreated { at, .. }
-        | Fact::PodsStopping { at, .. } => Some(*at),
+        | Fact::PodsStopping { at, .. }
+        | Fact::JobRemoved { at, .. } => Some(*at),
         Fact::ConditionSet { condition, .. } => Some(condition.at),
         Fact::Recorded { event } => Some(event.at),
         _ => None,

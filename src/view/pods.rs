@@ -106,6 +106,13 @@ impl Pods {
         is_there.then(|| chunk.object(place, job))
     }
 
+    /// The pods that are not gone, in order of their ordinals.
+    pub(super) fn objects<'a>(&'a self, job: &'a Arc<JobDoc>) -> impl Iterator<Item = PodObject> + 'a {
+        let places = self.chunks.iter().flat_map(|chunk| (0..chunk.records.len()).map(move |place| (chunk, place)));
+        let there = places.filter(|(chunk, place)| !chunk.records[*place].has(PodRecord::REMOVED));
+        there.map(move |(chunk, place)| chunk.object(place, job))
+    }
+
     /// Fills the places of skipped ordinals, so that `first` is the next one; `count` pods will follow.
     pub(super) fn skip_to(&mut self, job: JobId, first: u32, count: u32) {
         let mut next = self.next_ordinal();
@@ -163,6 +170,13 @@ impl Pods {
 }
 
 impl PodObject {
+    /// As it is once it is gone, at version `rv`.
+    pub(super) fn removed(&self, rv: u64) -> Self {
+        let mut removed = self.clone();
+        removed.apply(rv, PodStep::Removed);
+        removed
+    }
+
     fn apply(&mut self, rv: u64, step: PodStep<'_>) {
         let record = &mut self.record;
         record.rv = rv;

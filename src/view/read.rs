@@ -6,7 +6,7 @@
 use super::doc::JobDoc;
 use super::mirror::{Docs, JobEntry, Mirror};
 use super::objects::{EventObject, JobObject, NamespaceObject, Object, PodObject};
-use super::pods::{PodChunk, Pods};
+use super::pods::Pods;
 use super::ring::{Entry, Ring};
 use super::watch::{Change, Cursor, Expired, Filter, Topic};
 use crate::base::{JobId, PREFIX_MAX, SUFFIX_LEN, Uid};
@@ -45,13 +45,8 @@ pub struct PodList {
 impl PodList {
     /// The pods: in order of their Jobs' namespace and name, then of their ordinals.
     pub fn iter(&self) -> impl Iterator<Item = PodObject> + '_ {
-        self.jobs.iter().flat_map(|(job, pods)| pods.chunks.iter().flat_map(move |chunk| pods_of(chunk, job)))
+        self.jobs.iter().flat_map(|(job, pods)| pods.objects(job))
     }
-}
-
-fn pods_of<'a>(chunk: &'a PodChunk, job: &'a Arc<JobDoc>) -> impl Iterator<Item = PodObject> + 'a {
-    let there = chunk.records.iter().enumerate().filter(|(_, record)| !record.has(PodRecord::REMOVED));
-    there.map(move |(place, _)| chunk.object(place, job))
 }
 
 /// How many entries of a ring a watcher looks at while it holds the lock: about 100 µs.
@@ -71,8 +66,7 @@ impl View {
         self.mirror.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows a batch that is durable. A Job is removed by a `JobChanged` whose document is `None`; its pods are removed
-    /// by facts of their own before.
+    /// Shows a batch that is durable.
     pub fn apply(&self, batch: &Batch) {
         let docs = batch.docs.iter().filter(|doc| doc.kind == Kind::Job).map(|doc| (doc.rv, doc)).collect();
         let (rv, ends) = {

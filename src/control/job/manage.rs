@@ -3,7 +3,7 @@
 use super::{backoff, indexes, removal};
 use crate::base::{JobId, NAMES_PER_PREFIX};
 use crate::control::effects::Effects;
-use crate::control::live::{Live, Place};
+use crate::control::live::Live;
 use crate::control::names::Taken;
 use crate::control::state::{Job, State};
 use crate::model::{Counted, EventNote, Fact, PodEnd, Stop};
@@ -126,14 +126,12 @@ fn stop(state: &mut State, id: JobId, slots: Vec<u32>, counted_failed: bool, fx:
         if said.len() < budget {
             said.push((pod.ordinal, pod.index));
         }
-        if !job.spec.only_replace_failed || pod.place == Place::Waiting {
+        if !job.spec.only_replace_failed || pod.worker().is_none() {
             indexes::give_back(job, pod);
         }
-        match pod.place {
-            Place::Waiting => waiting.push(slot),
-            Place::Queued(worker) | Place::Running(worker, _) => {
-                push_stop(fx, worker, Stop { job: id, ordinal: pod.ordinal, slot });
-            }
+        match pod.worker() {
+            None => waiting.push(slot),
+            Some(worker) => fx.stop(worker, Stop { job: id, ordinal: pod.ordinal, slot }),
         }
     }
     state.record(fx, Fact::PodsStopping { job: id, at, ordinals, ready, counted_failed });
@@ -149,18 +147,11 @@ fn end_waiting(state: &mut State, id: JobId, slots: Vec<u32>, fx: &mut Effects) 
         return;
     }
     let at = state.now;
-    let ends: Vec<PodEnd> = slots.into_iter().map(|slot| state.pods.remove(slot).end(Counted::Dropped, at)).collect();
+    let ends: Vec<PodEnd> = slots.into_iter().map(|slot| state.forget_pod(slot).end(Counted::Dropped, at)).collect();
     let ordinals = ends.iter().map(|end| end.ordinal).collect();
     // All slots that are free now are still free: nothing was created in between.
     let pods = &state.pods;
     state.sched.retain(id, |(slot, _)| pods.get(*slot).is_some());
     state.record(fx, Fact::PodsEnded { job: id, ends });
     state.record(fx, Fact::PodsRemoved { job: id, ordinals });
-}
-
-fn push_stop(fx: &mut Effects, worker: u32, stop: Stop) {
-    match fx.stops.iter_mut().find(|(other, _)| *other == worker) {
-        Some((_, stops)) => stops.push(stop),
-        None => fx.stops.push((worker, vec![stop])),
-    }
 }

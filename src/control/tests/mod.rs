@@ -11,6 +11,7 @@ mod backoff;
 mod conditions;
 mod counting;
 mod deadline;
+mod delete;
 mod events;
 mod failure_policy;
 mod indexed;

@@ -4,7 +4,7 @@
 
 use super::Spec;
 use super::world::World;
-use crate::base::{JobId, Rng};
+use crate::base::{JobId, Rng, Uid};
 use crate::control::Capacity;
 use crate::model::{ConditionReason, ConditionType, FailureAction, JobRecord, Reason};
 
@@ -87,7 +87,7 @@ impl History {
     }
 
     fn act(&mut self) {
-        match self.draw(0, 24) {
+        match self.draw(0, 25) {
             0..=4 => self.on_pods(|history, id, ordinal| history.start(id, ordinal)),
             5..=12 => self.on_pods(|history, id, ordinal| history.exit(id, ordinal)),
             13 => self.on_pods(|history, id, ordinal| history.refuse(id, ordinal)),
@@ -99,6 +99,7 @@ impl History {
             }
             20..=21 => self.jump(),
             22 => self.world.commit(),
+            23 if self.chance(2) => self.delete(),
             _ if self.chance(4) => self.crash(),
             _ => {}
         }
@@ -154,6 +155,21 @@ impl History {
             _ => spec.only_replace_failed = !spec.failure_policy.is_empty() || value % 2 == 0,
         });
         self.world.try_step();
+    }
+
+    /// Deletes a Job, most times, and perhaps creates another one of its name in the same step.
+    fn delete(&mut self) {
+        let name = NAMES[self.draw(0, 4) as usize];
+        self.world.focus(name);
+        let uid = self.chance(4).then_some(Uid(1));
+        self.world.delete_if("default", uid);
+        if self.chance(2) {
+            let spec = self.spec();
+            self.world.create(name, spec);
+        }
+        if self.chance(2) {
+            self.world.try_step();
+        }
     }
 
     /// The Jobs that survived.

@@ -12,6 +12,8 @@ pub(super) struct MemStore {
     pub(super) jobs: BTreeMap<JobId, JobRecord>,
     pub(super) pods: BTreeMap<(JobId, u32), PodRecord>,
     docs: BTreeMap<(Kind, Arc<str>, Arc<str>), DocWrite>,
+    /// Names of all Jobs that were ever created.
+    names: BTreeMap<JobId, Arc<str>>,
 }
 
 impl MemStore {
@@ -20,13 +22,20 @@ impl MemStore {
             self.apply_fact(fact, rv);
         }
         for doc in &batch.docs {
-            self.docs.insert((doc.kind, Arc::clone(&doc.namespace), Arc::clone(&doc.name)), doc.clone());
+            let key = (doc.kind, Arc::clone(&doc.namespace), Arc::clone(&doc.name));
+            if doc.json.is_some() {
+                self.docs.insert(key, doc.clone());
+            } else {
+                assert!(self.docs.remove(&key).is_some(), "a document that was not there is removed");
+            }
         }
     }
 
     fn apply_fact(&mut self, fact: &Fact, rv: u64) {
         if let Some(record) = JobRecord::created_by(fact, rv) {
-            assert!(self.jobs.insert(record.id, record).is_none(), "a Job's number given twice");
+            let before = self.names.insert(record.id, Arc::clone(&record.name));
+            assert_eq!(before, None, "a Job's number given twice");
+            self.jobs.insert(record.id, record);
             return;
         }
         let Some(id) = fact.job() else { return };
@@ -80,6 +89,11 @@ impl MemStore {
                     }
                 }
             }
+            Fact::JobRemoved { ordinals, .. } => {
+                let record = self.jobs.remove(&id).expect("it was there a moment ago");
+                assert_eq!(*ordinals, record.next_ordinal, "a version for each pod that ever was");
+                self.pods.retain(|(job, _), _| *job != id);
+            }
             Fact::PodsRemoved { ordinals, .. } => {
                 let alive = ordinals.iter().find(|ordinal| self.pods.contains_key(&(id, **ordinal)));
                 assert_eq!(alive, None, "a pod is gone before it ended");
@@ -100,8 +114,8 @@ impl MemStore {
 
     /// What a boot hands to `State::restore`.
     pub(super) fn restored(&self, specs: &BTreeMap<Arc<str>, JobSpec>) -> Restored {
-        let namespaces =
-            self.docs.values().filter(|doc| doc.kind == Kind::Namespace).map(|doc| Arc::clone(&doc.name)).collect();
+        let namespaces = self.docs.values().filter(|doc| doc.kind == Kind::Namespace);
+        let namespaces = namespaces.map(|doc| (Arc::clone(&doc.name), doc.rv)).collect();
         let jobs = self.jobs.values().map(|record| {
             let (doc_rv, doc) = self.job_doc(&record.namespace, &record.name).expect("every Job has a document");
             let of_job = (record.id, 0)..=(record.id, u32::MAX);
@@ -109,6 +123,21 @@ impl MemStore {
             RestoredJob { record: record.clone(), spec: specs[&doc].clone(), doc_rv, pods }
         });
         Restored { namespaces, jobs: jobs.collect(), logs: BTreeMap::new() }
+    }
+
+    /// The number of the next Job.
+    pub(super) fn next_job(&self) -> u32 {
+        self.names.keys().next_back().map_or(0, |id| id.0 + 1)
+    }
+
+    /// The name of a Job that is there or was.
+    pub(super) fn name(&self, id: JobId) -> &str {
+        &self.names[&id]
+    }
+
+    /// The resourceVersion of a namespace.
+    pub(super) fn namespace_rv(&self, name: &str) -> u64 {
+        self.docs[&(Kind::Namespace, Arc::from(""), Arc::from(name))].rv
     }
 
     /// Makes a Job look as if it had given `ordinals` pods already.

@@ -3,7 +3,8 @@
 //! `+3` pod 3 was created and handed to a worker (`+3:1` with completion index 1, `+3(waits)` no worker has room);
 //! `>3` it was handed out later; `-3` it was told to stop (`-3(gone)` no worker had it, so it is gone); `S3` it ended and
 //! counts as succeeded, `F3` as failed, `I3` ignored, `D3` dropped; `~3` it ended after a stop and is gone;
-//! `W3(ErrImagePull)` it could not start; `Failed(DeadlineExceeded)` a condition; `!Conflict` a write was refused. Three or more pods in
+//! `W3(ErrImagePull)` it could not start; `Failed(DeadlineExceeded)` a condition; `deleted` the Job
+//! is gone with its pods; `!Conflict` a write was refused. Three or more pods in
 //! a row are `+0..2`. With several Jobs, each token opens with the Job's name.
 
 use super::store::MemStore;
@@ -28,11 +29,12 @@ pub(super) fn transcript(fx: &Effects, store: &MemStore) -> String {
         fx.launches.iter().flat_map(|(_, pods)| pods).map(|launch| (launch.job, launch.ordinal)).collect();
     let removed: BTreeSet<Pod> = fx.batch.facts.iter().flat_map(removed).collect();
     let stopped: BTreeSet<Pod> = fx.batch.facts.iter().flat_map(stopped).collect();
+    let opening = |id| if store.jobs.len() > 1 { format!("{}/", store.name(id)) } else { String::new() };
     let mut created = BTreeSet::new();
     let mut lines: Vec<Token> = Vec::new();
     for fact in &fx.batch.facts {
         let Some(id) = fact.job() else { continue };
-        let job = if store.jobs.len() > 1 { format!("{}/", store.jobs[&id].name) } else { String::new() };
+        let job = opening(id);
         let mut say = |sign, ordinal, rest| lines.push(Token { job: job.clone(), sign, ordinal, rest });
         match fact {
             Fact::PodsCreated { first, count, indexes, .. } => {
@@ -57,12 +59,13 @@ pub(super) fn transcript(fx: &Effects, store: &MemStore) -> String {
             Fact::PodsWaiting { pods, .. } => {
                 pods.iter().for_each(|pod| say("W", pod.ordinal, format!("({})", pod.reason.as_str())));
             }
+            Fact::JobRemoved { .. } => say("deleted", u32::MAX, String::new()),
             Fact::ConditionSet { condition, .. } => say("", u32::MAX, shown(condition)),
             _ => {}
         }
     }
     for (id, ordinal) in launched.difference(&created) {
-        let job = if store.jobs.len() > 1 { format!("{}/", store.jobs[id].name) } else { String::new() };
+        let job = opening(*id);
         lines.push(Token { job, sign: ">", ordinal: *ordinal, rest: String::new() });
     }
     for error in fx.replies.iter().filter_map(|(_, reply)| reply.as_ref().err()) {

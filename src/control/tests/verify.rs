@@ -49,6 +49,9 @@ impl Verifier {
         if let Some(record) = JobRecord::created_by(fact, rv) {
             self.records.insert(record.id, record);
         }
+        if let Fact::Recorded { event } = fact {
+            assert!(self.records.contains_key(&event.job), "an Event about a Job that is gone");
+        }
         let Some(id) = fact.job().filter(|_| !matches!(fact, Fact::JobCreated { .. } | Fact::Recorded { .. })) else {
             return;
         };
@@ -75,9 +78,17 @@ impl Verifier {
                 let is_early = now < at.plus_ms(PUBLISH_EVERY_MS);
                 assert!(has_condition || !is_early, "a status is published too early");
             }
+            Fact::JobRemoved { .. } => self.forget(id),
             Fact::JobChanged { .. } | Fact::PodsRemoved { .. } => {}
             _ => assert!(!was_finished, "a finished Job changes: {fact:?}"),
         }
+    }
+
+    fn forget(&mut self, id: JobId) {
+        self.records.remove(&id);
+        self.shown.remove(&id);
+        self.changed.remove(&id);
+        self.pod_events_due.remove(&id);
     }
 
     /// What clients do not see yet is due soon.

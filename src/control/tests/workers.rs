@@ -3,7 +3,7 @@
 use crate::base::{JobId, Time};
 use crate::control::{Capacity, Effects, Input};
 use crate::model::{Exit, Launch, LogExtent, PodRecord, Reason, Refused, Report, Started, Stop};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A pod on a worker.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub(super) struct Workers {
     started: Vec<(u32, Started)>,
     refused: Vec<(u32, Refused)>,
     exits: Vec<(u32, Exit)>,
+    /// Pods whose end was told last: a stop may cross that.
+    told: BTreeSet<(JobId, u32)>,
 }
 
 /// The exit code of a stop: 128 + SIGTERM.
@@ -55,6 +57,9 @@ impl Workers {
     }
 
     fn stop(&mut self, worker: u32, stop: &Stop) {
+        if self.told.contains(&(stop.job, stop.ordinal)) {
+            return;
+        }
         let pod = self.alive.get_mut(&(stop.job, stop.ordinal)).expect("a stop of a pod that a worker has");
         assert_eq!((pod.worker, pod.slot), (worker, stop.slot), "a stop goes where the pod is");
         assert!(!std::mem::replace(&mut pod.told_to_stop, true), "a pod is stopped once");
@@ -106,6 +111,8 @@ impl Workers {
 
     /// What they have to say: starts and refusals, then exits, in reports of their own.
     pub(super) fn reports(&mut self) -> Vec<Input> {
+        let refused = self.refused.iter().map(|(_, pod)| (pod.job, pod.ordinal));
+        self.told = refused.chain(self.exits.iter().map(|(_, pod)| (pod.job, pod.ordinal))).collect();
         let mut early: BTreeMap<u32, Report> = BTreeMap::new();
         let mut late: BTreeMap<u32, Report> = BTreeMap::new();
         fn of(reports: &mut BTreeMap<u32, Report>, worker: u32) -> &mut Report {

@@ -6,7 +6,9 @@ use super::transcript::{shown, transcript};
 use super::verify::Verifier;
 use super::workers::{STOPPED, Workers};
 use crate::base::{JobId, Time, Uid, UidKey};
-use crate::control::{Capacity, Config, Effects, Input, NewJob, NewNamespace, NewSpec, State};
+use crate::control::{
+    Capacity, Config, DeleteJob, Effects, Input, NamespaceChange, NewJob, NewNamespace, NewSpec, State,
+};
 use crate::model::{Batch, EventNote, Fact, JobRecord, JobSpec, JobStatus, Reason};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,7 +53,7 @@ impl World {
     pub(super) fn with_capacity(capacity: Capacity) -> Self {
         let first_rv = 1;
         let mut world = Self {
-            state: State::new(Config { uid_key: UidKey(7), first_rv, capacity }),
+            state: State::new(Config { uid_key: UidKey(7), first_rv, next_job: 0, capacity }),
             now: START,
             store: MemStore::default(),
             workers: Workers::default(),
@@ -97,6 +99,13 @@ impl World {
         self.inputs.push(Input::CreateNamespace(self.written, NewNamespace { name: name.into(), doc: "{}".into() }));
     }
 
+    /// Changes a namespace, from its version `base_rv`.
+    pub(super) fn update_namespace(&mut self, name: &str, base_rv: u64) {
+        self.written += 1;
+        let change = NamespaceChange { name: name.into(), base_rv, doc: "{\"changed\":true}".into() };
+        self.inputs.push(Input::UpdateNamespace(self.written, change));
+    }
+
     /// Posts a Job; the case speaks of it from here on.
     pub(super) fn create(&mut self, name: &'static str, spec: Spec) {
         let uid = Uid::v4(u128::from(self.written) << 64 | 0xfeed);
@@ -124,6 +133,17 @@ impl World {
         self.inputs.push(Input::UpdateJob(self.written, Box::new(change)));
     }
 
+    /// Deletes the Job that the case speaks of.
+    pub(super) fn delete(&mut self) {
+        self.delete_if("default", None);
+    }
+
+    pub(super) fn delete_if(&mut self, namespace: &str, uid: Option<Uid>) {
+        self.written += 1;
+        let delete = DeleteJob { namespace: namespace.into(), name: self.name.into(), uid };
+        self.inputs.push(Input::DeleteJob(self.written, delete));
+    }
+
     fn write(&mut self, spec: &JobSpec) -> Arc<str> {
         self.written += 1;
         let doc: Arc<str> = format!("{{\"write\":{}}}", self.written).into();
@@ -142,6 +162,11 @@ impl World {
     pub(super) fn run(&mut self, ordinals: impl IntoIterator<Item = u32>) {
         let id = self.id();
         ordinals.into_iter().for_each(|ordinal| self.workers.start(id, ordinal, self.now));
+    }
+
+    /// The guests of these pods of a Job run, whether the Job is there or not.
+    pub(super) fn run_of(&mut self, job: u32, ordinals: impl IntoIterator<Item = u32>) {
+        ordinals.into_iter().for_each(|ordinal| self.workers.start(JobId(job), ordinal, self.now));
     }
 
     /// A pod ends now.
@@ -241,7 +266,12 @@ impl World {
         self.store = self.durable.clone();
         self.workers = Workers::default();
         self.next_rv += 1000;
-        let config = Config { uid_key: UidKey(7), first_rv: self.next_rv, capacity: self.capacity };
+        let config = Config {
+            uid_key: UidKey(7),
+            first_rv: self.next_rv,
+            next_job: self.store.next_job(),
+            capacity: self.capacity,
+        };
         self.fx = Effects::default();
         self.verifier = Verifier::restored(&self.store, self.next_rv);
         self.state = State::restore(config, self.store.restored(&self.specs), self.now, &mut self.fx);
@@ -322,6 +352,11 @@ impl World {
     /// The versions that the last step's replies name.
     pub(super) fn last_written(&self) -> &[u64] {
         &self.last_written
+    }
+
+    /// The version that the next fact gets.
+    pub(super) fn next_rv(&self) -> u64 {
+        self.next_rv
     }
 
     /// The facts of the last step.

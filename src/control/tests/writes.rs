@@ -99,3 +99,24 @@ fn a_reply_names_the_version_of_its_document() {
     assert_eq!(w.last_written(), [changed]);
     assert!(changed > created);
 }
+
+#[test]
+fn a_namespace_is_changed_from_its_current_version() {
+    let mut w = World::empty();
+    w.namespace("team");
+    w.step("");
+    let made = w.store.namespace_rv("team");
+    w.update_namespace("team", made);
+    w.update_namespace("team", made);
+    w.step("!Conflict");
+    let changed = w.store.namespace_rv("team");
+    assert_eq!(w.last_written(), [changed]);
+    assert!(changed > made);
+    w.update_namespace("nowhere", changed);
+    w.step("!NotFound");
+    w.crash();
+    w.step("");
+    w.update_namespace("team", made);
+    w.update_namespace("team", changed);
+    w.step("!Conflict");
+}

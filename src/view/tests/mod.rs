@@ -20,6 +20,7 @@ pub(super) fn empty() -> Recovered {
         seed: 1,
         last_rv: 0,
         first_rv: 1,
+        next_job: 0,
         docs: Vec::new(),
         jobs: Vec::new(),
         shown: Vec::new(),
@@ -52,10 +53,7 @@ impl World {
     pub(super) fn happens_with(&mut self, facts: Vec<Fact>, mut docs: Vec<DocWrite>) -> u64 {
         let first_rv = self.next_rv;
         docs.iter_mut().enumerate().for_each(|(nth, doc)| doc.rv = first_rv + nth as u64);
-        let batch = Batch { first_rv, facts, docs };
-        self.next_rv = batch.next_rv();
-        self.view.apply(&batch);
-        first_rv
+        self.applied(Batch { first_rv, facts, docs })
     }
 
     pub(super) fn create_job(&mut self, job: u32, namespace: &str, name: &str) {
@@ -72,6 +70,20 @@ impl World {
     pub(super) fn create_pods(&mut self, job: u32, first: u32, count: u32, indexes: &[(u32, u32)], at: Time) -> u64 {
         let indexes = indexes.iter().map(|&(first, count)| IndexRun { first, count }).collect();
         self.happens(vec![Fact::PodsCreated { job: JobId(job), at, first, count, indexes }])
+    }
+
+    /// The Job is gone, which gave `ordinals` pods; the version of the first.
+    pub(super) fn delete_job(&mut self, job: u32, namespace: &str, name: &str, ordinals: u32) -> u64 {
+        let mut doc = write(Kind::Job, namespace, name, None);
+        doc.rv = self.next_rv + u64::from(ordinals);
+        let facts = vec![Fact::JobRemoved { job: JobId(job), at: AT, ordinals }];
+        self.applied(Batch { first_rv: self.next_rv, facts, docs: vec![doc] })
+    }
+
+    fn applied(&mut self, batch: Batch) -> u64 {
+        self.next_rv = batch.next_rv();
+        self.view.apply(&batch);
+        batch.first_rv
     }
 
     pub(super) fn record(&mut self, job: u32, at: Time, note: EventNote) -> u64 {

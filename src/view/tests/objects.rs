@@ -187,7 +187,7 @@ fn an_indexed_pod_has_its_index_everywhere() {
 }
 
 #[test]
-fn a_client_changes_and_removes_a_job() {
+fn a_client_changes_and_deletes_a_job() {
     let mut world = World::new();
     world.create_job(1, "default", "a");
     let changed = job_json("default", "a", Uid::v4(2), r#","activeDeadlineSeconds":9"#);
@@ -196,10 +196,10 @@ fn a_client_changes_and_removes_a_job() {
     let job = world.view.job("default", "a").expect("there");
     assert_eq!((job.rv, job.doc.rv, job.spec().active_deadline_s), (rv, rv, Some(9)));
     world.record(1, AT, EventNote::Completed);
-    let gone = vec![write(Kind::Job, "default", "a", None)];
-    world.happens_with(vec![Fact::JobChanged { job: JobId(1) }], gone);
+    world.create_pods(1, 0, 3, &[], AT);
+    world.delete_job(1, "default", "a", 3);
     assert!(world.view.job("default", "a").is_none() && world.view.job_by_uid(Uid::v4(2)).is_none());
-    assert!(world.view.jobs(None).1.is_empty());
+    assert!(world.view.jobs(None).1.is_empty() && names(&world.view, None).is_empty());
     assert_eq!(world.view.events(None).1[0].job.name.as_ref(), "a", "its Events stay");
     world.create_job(2, "default", "a");
     assert_eq!(world.view.job("default", "a").map(|job| job.doc.key.id), Some(JobId(2)));

@@ -48,9 +48,8 @@ fn jobs_are_added_modified_and_deleted() {
     world.create_job(1, "default", "a");
     world.happens(vec![Fact::JobStarted { job: JobId(1), at: AT }, Fact::StatusPublished { job: JobId(1) }]);
     let json = job_json("default", "a", Uid::v4(2), "");
-    let facts = || vec![Fact::JobChanged { job: JobId(1) }];
-    world.happens_with(facts(), vec![write(Kind::Job, "default", "a", Some(&json))]);
-    world.happens_with(facts(), vec![write(Kind::Job, "default", "a", None)]);
+    world.happens_with(vec![Fact::JobChanged { job: JobId(1) }], vec![write(Kind::Job, "default", "a", Some(&json))]);
+    world.delete_job(1, "default", "a", 0);
     assert_eq!(kinds(&world.view, &mut cursor), [(1, "ADDED"), (2, "MODIFIED"), (3, "MODIFIED"), (4, "DELETED")]);
 }
 

@@ -11,12 +11,15 @@ pub mod job;
 mod jobs;
 mod local;
 mod log;
+mod namespace;
 mod namespaces;
 mod pods;
 mod router;
 mod status;
+mod stream;
 #[cfg(test)]
 mod tests;
+mod write;
 
 pub use decode::{Document, read_documents};
 pub use field::{ERRORS_MAX, FieldError, FieldErrorKind, FieldErrors};

@@ -3,7 +3,7 @@
 //! Knows how a request becomes a handler's arguments and how an answer becomes HTTP. The same router serves sockets and,
 //! through [`Api`](super::Api), callers in this process.
 
-use super::{Status, decode, events, jobs, log, namespaces, pods};
+use super::{Status, decode, events, jobs, log, namespaces, pods, write};
 use crate::engine::Handle;
 use crate::modules::Modules;
 use axum::Router;
@@ -15,12 +15,17 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// What handlers work on.
 #[derive(Debug, Clone)]
 pub(super) struct Served {
     pub(super) handle: Handle,
     pub(super) modules: Arc<Modules>,
+    /// True once the streams that would not end by themselves have to.
+    pub(super) shutdown: watch::Sender<bool>,
+    /// Places for clients that follow a log.
+    pub(super) followers: log::Followers,
 }
 
 impl FromRef<Served> for Handle {
@@ -35,19 +40,37 @@ impl FromRef<Served> for Arc<Modules> {
     }
 }
 
+impl FromRef<Served> for watch::Sender<bool> {
+    fn from_ref(served: &Served) -> Self {
+        served.shutdown.clone()
+    }
+}
+
+impl FromRef<Served> for log::Followers {
+    fn from_ref(served: &Served) -> Self {
+        served.followers.clone()
+    }
+}
+
 /// Everything that is served.
 pub(super) fn router(served: Served) -> Router {
     Router::new()
         .route("/apis/batch/v1/jobs", get(jobs::list_all))
-        .route("/apis/batch/v1/namespaces/{namespace}/jobs", get(jobs::list).post(jobs::create))
-        .route("/apis/batch/v1/namespaces/{namespace}/jobs/{name}", get(jobs::read).put(jobs::update))
+        .route("/apis/batch/v1/namespaces/{namespace}/jobs", get(jobs::list).post(write::create_job))
+        .route(
+            "/apis/batch/v1/namespaces/{namespace}/jobs/{name}",
+            get(jobs::read).put(write::update_job).patch(write::patch_job).delete(write::delete_job),
+        )
         .route("/api/v1/pods", get(pods::list_all))
         .route("/api/v1/namespaces/{namespace}/pods", get(pods::list))
         .route("/api/v1/namespaces/{namespace}/pods/{name}", get(pods::read))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/log", get(log::log))
         .route("/api/v1/namespaces/{namespace}/events", get(events::list))
-        .route("/api/v1/namespaces", get(namespaces::list).post(namespaces::create))
-        .route("/api/v1/namespaces/{name}", get(namespaces::read))
+        .route("/api/v1/namespaces", get(namespaces::list).post(write::create_namespace))
+        .route(
+            "/api/v1/namespaces/{name}",
+            get(namespaces::read).put(write::update_namespace).patch(write::patch_namespace),
+        )
         .method_not_allowed_fallback(async || Status::method_not_allowed())
         .fallback(async || Status::unknown_resource())
         .with_state(served)
@@ -60,7 +83,12 @@ impl IntoResponse for Status {
     fn into_response(self) -> Response {
         let code = StatusCode::from_u16(self.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // Status holds texts and numbers only, so it always becomes JSON.
-        json(code, serde_json::to_string(&self).unwrap_or_default(), &[])
+        let mut response = json(code, serde_json::to_string(&self).unwrap_or_default(), &[]);
+        let retry_after_s = self.details.map_or(0, |details| details.retry_after_seconds);
+        if retry_after_s > 0 {
+            response.headers_mut().insert(header::RETRY_AFTER, retry_after_s.into());
+        }
+        response
     }
 }
 
@@ -111,6 +139,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
 impl Query {
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
+    }
+
+    /// A parameter that is a switch (kubernetes: whatever is not `0` or `false` is true, the empty text too).
+    pub(super) fn flag(&self, name: &str) -> Option<bool> {
+        self.get(name).map(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
+    }
+
+    /// The query of these parameters.
+    #[cfg(test)]
+    pub(super) fn of(pairs: &[(&str, &str)]) -> Self {
+        Self(pairs.iter().rev().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }
 
     /// Refuses what would change the answer and is not offered, rather than leaving it out in silence.

@@ -42,7 +42,8 @@ impl Deletion {
         let mut options = from_query(query)?;
         if !sent.bytes.is_empty() {
             let validation = FieldValidation::Strict;
-            let body = decode::<DeleteOptions>(&sent.bytes, sent.content_type(), validation, DELETE_OPTIONS, |_| Ok(()))?;
+            let body =
+                decode::<DeleteOptions>(&sent.bytes, sent.content_type(), validation, DELETE_OPTIONS, |_| Ok(()))?;
             options = over(body.object, options);
         }
         let dry_run = validate(&options)?;

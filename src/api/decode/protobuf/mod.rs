@@ -140,22 +140,21 @@ fn merge(message: &[u8], table: &[Field], object: &mut Map<String, Value>) -> Re
         let Some(field) = table.iter().find(|field| field.number == wired.number) else {
             return Err(Fault::Unread(format!("field number {}", wired.number)));
         };
-        let place = || object_entry(object, field);
         match (&field.kind, field.shape) {
             (Kind::Ignored, _) => {}
             (Kind::Unread, _) => return Err(Fault::Unread(field.name.to_owned())),
             (Kind::Message(inner), Shape::One) => {
                 let bytes = wired.bytes(field.name)?;
-                merge(bytes, inner, map_in(place())).map_err(|fault| fault.within(field.name))?;
+                merge(bytes, inner, map_in(entry(object, field))).map_err(|fault| fault.within(field.name))?;
             }
-            (kind, Shape::One) => *place() = value(&wired, field.name, kind)?,
+            (kind, Shape::One) => *entry(object, field) = value(&wired, field.name, kind)?,
             (kind, Shape::List) => {
-                let Value::Array(items) = place() else { unreachable!("a list is made as one") };
+                let Value::Array(items) = entry(object, field) else { unreachable!("a list is made as one") };
                 push(&wired, field.name, kind, items)?;
             }
             (kind, Shape::Map) => {
-                let (key, value) = entry(wired.bytes(field.name)?, field.name, kind)?;
-                map_in(place()).insert(key, value);
+                let (key, value) = key_and_value(wired.bytes(field.name)?, field.name, kind)?;
+                map_in(entry(object, field)).insert(key, value);
             }
         }
     }
@@ -163,7 +162,7 @@ fn merge(message: &[u8], table: &[Field], object: &mut Map<String, Value>) -> Re
 }
 
 /// The place of `field`, made when it is not there.
-fn object_entry<'a>(object: &'a mut Map<String, Value>, field: &Field) -> &'a mut Value {
+fn entry<'a>(object: &'a mut Map<String, Value>, field: &Field) -> &'a mut Value {
     object.entry(field.name).or_insert_with(|| match (field.shape, &field.kind) {
         (Shape::List, _) => Value::Array(Vec::new()),
         (Shape::Map, _) | (Shape::One, Kind::Message(_)) => Value::Object(Map::new()),
@@ -180,7 +179,8 @@ fn map_in(place: &mut Value) -> &mut Map<String, Value> {
 
 /// Adds an item, or several when numbers are packed.
 fn push(wired: &WireField<'_>, name: &str, kind: &Kind, items: &mut Vec<Value>) -> Result<(), Fault> {
-    if let (Kind::Number, Payload::Bytes(mut packed)) = (kind, &wired.payload) {
+    if let (Kind::Number, Payload::Bytes(packed)) = (kind, &wired.payload) {
+        let mut packed = *packed;
         while !packed.is_empty() {
             items.push(wire::varint(&mut packed)?.cast_signed().into());
         }
@@ -194,7 +194,7 @@ fn push(wired: &WireField<'_>, name: &str, kind: &Kind, items: &mut Vec<Value>) 
     Ok(())
 }
 
-fn entry(message: &[u8], name: &str, kind: &Kind) -> Result<(String, Value), Fault> {
+fn key_and_value(message: &[u8], name: &str, kind: &Kind) -> Result<(String, Value), Fault> {
     let (mut key, mut found) = (String::new(), Value::String(String::new()));
     for field in Fields::new(message) {
         let field = field?;

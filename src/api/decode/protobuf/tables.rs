@@ -101,8 +101,7 @@ static POD_FAILURE_POLICY_RULE: [Field; 3] = [
     list(3, "onPodConditions", Message(&ON_POD_CONDITIONS)),
 ];
 
-static ON_EXIT_CODES: [Field; 3] =
-    [one(1, "containerName", Text), one(2, "operator", Text), list(3, "values", Number)];
+static ON_EXIT_CODES: [Field; 3] = [one(1, "containerName", Text), one(2, "operator", Text), list(3, "values", Number)];
 
 static ON_POD_CONDITIONS: [Field; 2] = [one(1, "type", Text), one(2, "status", Text)];
 
@@ -216,5 +215,4 @@ static ENV_SOURCE: [Field; 5] = [
 
 static FIELD_REF: [Field; 2] = [one(1, "apiVersion", Text), one(2, "fieldPath", Text)];
 
-static RESOURCES: [Field; 3] =
-    [map(1, "limits", Quantity), map(2, "requests", Quantity), list(3, "claims", Unread)];
+static RESOURCES: [Field; 3] = [map(1, "limits", Quantity), map(2, "requests", Quantity), list(3, "claims", Unread)];

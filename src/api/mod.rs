@@ -7,12 +7,11 @@
 pub mod decode;
 mod field;
 pub mod job;
-mod jobs;
 mod list;
 mod local;
 mod log;
 mod modules;
-mod namespaces;
+mod namespace;
 mod nodes;
 mod pods;
 mod router;
@@ -21,6 +20,7 @@ mod stream;
 mod table;
 #[cfg(test)]
 mod tests;
+mod write;
 
 pub use decode::{Document, read_documents};
 pub use field::{ERRORS_MAX, FieldError, FieldErrorKind, FieldErrors};

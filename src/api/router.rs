@@ -4,7 +4,7 @@
 //! through [`Api`](super::Api), callers in this process.
 
 use super::list::{self, Reads, collection, object};
-use super::{Status, decode, jobs, log, modules, namespaces};
+use super::{Status, decode, log, modules, write};
 use crate::engine::Handle;
 use crate::modules::Modules;
 use axum::Router;
@@ -25,13 +25,15 @@ pub(super) struct Served {
     pub(super) modules: Arc<Modules>,
     /// What lists and watches share.
     pub(super) reads: Arc<Reads>,
-    /// True once the server stops: watches end.
+    /// True once the server stops: the streams that would not end by themselves have to.
     pub(super) shutdown: watch::Sender<bool>,
+    /// Places for clients that follow a log.
+    pub(super) followers: log::Followers,
 }
 
 impl Served {
     pub(super) fn new(handle: Handle, modules: Arc<Modules>) -> Self {
-        Self { handle, modules, reads: Arc::default(), shutdown: watch::Sender::new(false) }
+        Self { handle, modules, reads: Arc::default(), shutdown: watch::Sender::new(false), followers: log::Followers::default() }
     }
 }
 
@@ -47,12 +49,27 @@ impl FromRef<Served> for Arc<Modules> {
     }
 }
 
+impl FromRef<Served> for watch::Sender<bool> {
+    fn from_ref(served: &Served) -> Self {
+        served.shutdown.clone()
+    }
+}
+
+impl FromRef<Served> for log::Followers {
+    fn from_ref(served: &Served) -> Self {
+        served.followers.clone()
+    }
+}
+
 /// Everything that is served.
 pub(super) fn router(served: Served) -> Router {
     Router::new()
         .route("/apis/batch/v1/jobs", collection(&list::JOBS))
-        .route("/apis/batch/v1/namespaces/{namespace}/jobs", collection(&list::JOBS).post(jobs::create))
-        .route("/apis/batch/v1/namespaces/{namespace}/jobs/{name}", object(&list::JOBS).put(jobs::update))
+        .route("/apis/batch/v1/namespaces/{namespace}/jobs", collection(&list::JOBS).post(write::create_job))
+        .route(
+            "/apis/batch/v1/namespaces/{namespace}/jobs/{name}",
+            object(&list::JOBS).put(write::update_job).patch(write::patch_job).delete(write::delete_job),
+        )
         .route("/apis/batch/v1/namespaces/{namespace}/jobs/{name}/status", object(&list::JOBS))
         .route("/api/v1/pods", collection(&list::PODS))
         .route("/api/v1/namespaces/{namespace}/pods", collection(&list::PODS))
@@ -68,8 +85,11 @@ pub(super) fn router(served: Served) -> Router {
         .route("/api/v1/events", collection(&list::EVENTS))
         .route("/api/v1/namespaces/{namespace}/events", collection(&list::EVENTS))
         .route("/api/v1/namespaces/{namespace}/events/{name}", object(&list::EVENTS))
-        .route("/api/v1/namespaces", collection(&list::NAMESPACES).post(namespaces::create))
-        .route("/api/v1/namespaces/{name}", object(&list::NAMESPACES))
+        .route("/api/v1/namespaces", collection(&list::NAMESPACES).post(write::create_namespace))
+        .route(
+            "/api/v1/namespaces/{name}",
+            object(&list::NAMESPACES).put(write::update_namespace).patch(write::patch_namespace),
+        )
         .route("/api/v1/nodes", collection(&list::NODES))
         .route("/api/v1/nodes/{name}", object(&list::NODES))
         .method_not_allowed_fallback(async || Status::method_not_allowed())
@@ -149,12 +169,9 @@ impl Query {
         self.0.get(name).map(String::as_str)
     }
 
-    /// Refuses what would change the answer and is not offered, rather than leaving it out in silence.
-    pub(super) fn refuse(&self, names: &[&str]) -> Result<(), Status> {
-        match names.iter().find(|name| self.get(name).is_some_and(|value| !value.is_empty())) {
-            Some(name) => Err(Status::bad_request(format!("{name} is not offered by this version of Coracle"))),
-            None => Ok(()),
-        }
+    /// A parameter that is a switch (kubernetes: whatever is not `0` or `false` is true, the empty text too).
+    pub(super) fn flag(&self, name: &str) -> Option<bool> {
+        self.get(name).map(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
     }
 }
 

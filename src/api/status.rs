@@ -4,6 +4,7 @@
 //! must not know HTTP or what was asked. Invariant: `code` is the HTTP status (kubernetes: apimachinery `errors.go`).
 
 use super::field::{FieldError, quoted};
+use crate::base::Uid;
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 use std::collections::BTreeSet;
@@ -334,13 +335,13 @@ impl Status {
         Self::plain(StatusReason::RequestEntityTooLarge, message)
     }
 
-    /// 415, with the media types that the reference lists.
+    /// 415, with the media types that are accepted.
     #[must_use]
-    pub fn unsupported_media_type() -> Self {
+    pub fn unsupported_media_type(accepted: &[&str]) -> Self {
+        let list = accepted.join(", ");
         Self::plain(
             StatusReason::UnsupportedMediaType,
-            "the body of the request was in an unknown format - accepted media types include: application/json, \
-             application/yaml, application/vnd.kubernetes.protobuf",
+            format!("the body of the request was in an unknown format - accepted media types include: {list}"),
         )
     }
 
@@ -394,6 +395,18 @@ impl Status {
     }
 }
 
+/// What a DELETE answers about an object that is gone: the `Status` of a success, as JSON.
+pub(super) fn deleted(resource: Resource, name: &str, uid: Uid) -> String {
+    serde_json::json!({
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": { "name": name, "group": resource.group, "kind": resource.plural, "uid": uid.to_string() },
+    })
+    .to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -419,11 +432,26 @@ mod tests {
             ("status-409-exists", Status::already_exists(JOBS, "hello")),
             ("status-409-conflict", Status::modified(JOBS, "hello")),
             ("status-410-expired", Status::expired("The resourceVersion for the provided list is too old.")),
-            ("status-415", Status::unsupported_media_type()),
+            (
+                "status-415",
+                Status::unsupported_media_type(&[
+                    "application/json",
+                    "application/yaml",
+                    "application/vnd.kubernetes.protobuf",
+                ]),
+            ),
         ];
         for (name, status) in cases {
             assert_eq!(sent(&status), golden(name), "{name}");
         }
+    }
+
+    #[test]
+    fn a_deletion_is_the_body_that_kubernetes_sends() {
+        let golden = golden("delete-job-background");
+        let uid = Uid::parse(golden["details"]["uid"].as_str().expect("a uid")).expect("a uid");
+        let sent: Value = serde_json::from_str(&deleted(JOBS, "long", uid)).expect("JSON");
+        assert_eq!(sent, golden);
     }
 
     #[test]

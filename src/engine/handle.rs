@@ -240,7 +240,6 @@ fn predefined(name: &str, uid: Uid) -> NewNamespace {
             "labels": { "kubernetes.io/metadata.name": name },
         },
         "spec": { "finalizers": ["kubernetes"] },
-        "status": { "phase": "Active" },
     });
     NewNamespace { name: name.into(), doc: doc.to_string().into() }
 }

@@ -157,10 +157,54 @@ pub(super) fn read_runs(mut body: &[u8]) -> impl Iterator<Item = (Stream, &[u8])
     })
 }
 
+/// The same output in bodies of at the most `bytes_max` each, which is more than a run's header.
+pub(super) fn split_runs(body: &[u8], bytes_max: usize) -> Vec<Vec<u8>> {
+    let mut parts = Vec::new();
+    let mut part: Vec<u8> = Vec::new();
+    for (stream, bytes) in read_runs(body) {
+        for piece in bytes.chunks(bytes_max - RUN_HEADER) {
+            if !part.is_empty() && part.len() + RUN_HEADER + piece.len() > bytes_max {
+                parts.push(std::mem::take(&mut part));
+            }
+            part.extend(run_header(stream, piece.len()));
+            part.extend_from_slice(piece);
+        }
+    }
+    if !part.is_empty() {
+        parts.push(part);
+    }
+    parts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use Stream::{Stderr, Stdout};
+
+    #[test]
+    fn output_is_split_without_a_byte_lost() {
+        let log = PodLog::default();
+        let writes = [(Stdout, 25), (Stderr, 1), (Stdout, 10), (Stderr, 15), (Stdout, 3)];
+        for (at, (stream, len)) in (b'a'..).zip(writes) {
+            log.write(stream, &vec![at; len]);
+        }
+        let (parts, mut whole) = log.drain_into(|body| (split_runs(body, 20), read_all(body)));
+        assert!(parts.iter().all(|part| (1..=20).contains(&part.len())), "{parts:?}");
+        let mut joined: Vec<(Stream, Vec<u8>)> = Vec::new();
+        for (stream, bytes) in parts.iter().flat_map(|part| read_all(part)) {
+            match joined.last_mut() {
+                Some((last, text)) if *last == stream => text.extend(bytes),
+                _ => joined.push((stream, bytes)),
+            }
+        }
+        whole.retain(|(_, bytes)| !bytes.is_empty());
+        assert_eq!(joined, whole);
+        assert_eq!(split_runs(&[], 20).len(), 0);
+    }
+
+    fn read_all(body: &[u8]) -> Vec<(Stream, Vec<u8>)> {
+        read_runs(body).map(|(stream, bytes)| (stream, bytes.to_vec())).collect()
+    }
 
     #[test]
     fn writes_to_one_stream_share_a_run() {

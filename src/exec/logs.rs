@@ -5,18 +5,21 @@
 
 use super::Stream;
 use super::log::LOG_BYTES_PER_POD_MAX;
-use super::reader::{self, Reader};
+use super::reader::{self, LogRecord, Reader};
 use super::segments::{SEGMENT_BYTES, SEGMENT_HEADER, Segment, SegmentWriter, read_segment_header, segment_header};
-use crate::base::{JobId, Time};
+use crate::base::{JobId, Time, mix};
 use crate::model::LogExtent;
 use dashmap::DashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// What all logs together may take when nothing else is said, bytes.
 pub const LOG_BYTES_MAX_DEFAULT: u64 = 1 << 30;
@@ -26,6 +29,9 @@ pub const SEGMENTS_MAX: usize = 16_384;
 
 /// No segment is smaller than this for the sake of `max_bytes`.
 const SEGMENT_BYTES_MIN: u32 = 64 << 10;
+
+/// Bells for readers of living logs. More of them wake fewer readers for nothing.
+const BELLS: usize = 64;
 
 /// Why a log cannot be kept or read.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +85,8 @@ pub struct Logs {
     closed: Mutex<BTreeSet<u32>>,
     bytes: AtomicU64,
     live: DashMap<(JobId, u32), LogExtent>,
+    /// What readers of living logs wait at.
+    bells: [Notify; BELLS],
 }
 
 impl Logs {
@@ -99,6 +107,7 @@ impl Logs {
             closed: Mutex::default(),
             bytes: AtomicU64::new(0),
             live: DashMap::new(),
+            bells: std::array::from_fn(|_| Notify::new()),
         };
         if let Some(dir) = dir {
             logs.open_dir(dir).map_err(|source| LogsError::Open { path: dir.to_owned(), source })?;
@@ -149,6 +158,36 @@ impl Logs {
         Reader::new(|number| self.segment(number)).read_after(extent, seen, usize::MAX)
     }
 
+    /// Walks the chain that ends at `extent` backwards to `seen`, an earlier end of the same chain, or to its beginning: the newest
+    /// record first. Ends early where the rest was removed, or when told to.
+    ///
+    /// # Errors
+    /// [`LogsError::Gone`] when nothing of it is left.
+    pub fn walk(
+        &self,
+        extent: LogExtent,
+        seen: LogExtent,
+        on_record: impl FnMut(&LogRecord<'_>) -> ControlFlow<()>,
+    ) -> Result<(), LogsError> {
+        Reader::new(|number| self.segment(number)).walk(extent, seen, on_record)
+    }
+
+    /// Reads the records at these places, which a [`Logs::walk`] gave, until told to end; `None` for one that was removed since.
+    pub fn visit(&self, places: &[LogExtent], on_record: impl FnMut(Option<&LogRecord<'_>>) -> ControlFlow<()>) {
+        Reader::new(|number| self.segment(number)).visit(places, on_record);
+    }
+
+    /// Resolves when the log of this pod may have grown, or ended, since it was enabled. Wakes without a reason, too: pods share
+    /// the bells.
+    pub fn grown(&self, job: JobId, ordinal: u32) -> Notified<'_> {
+        self.bell(job, ordinal).notified()
+    }
+
+    fn bell(&self, job: JobId, ordinal: u32) -> &Notify {
+        let at = mix(u64::from(job.0) << 32 | u64::from(ordinal)) % self.bells.len() as u64;
+        &self.bells[usize::try_from(at).expect("below the number of bells")]
+    }
+
     /// Where the logs of the `wanted` pods ended when the boot before this one did: for pods that were alive when it
     /// crashed. Reads that boot's segments once; pods that wrote nothing are not in the answer.
     #[must_use]
@@ -178,10 +217,12 @@ impl Logs {
 
     pub(super) fn set_live(&self, job: JobId, ordinal: u32, extent: LogExtent) {
         self.live.insert((job, ordinal), extent);
+        self.bell(job, ordinal).notify_waiters();
     }
 
     pub(super) fn end_live(&self, job: JobId, ordinal: u32) {
         self.live.remove(&(job, ordinal));
+        self.bell(job, ordinal).notify_waiters();
     }
 
     /// A writer for one worker.

@@ -3,11 +3,14 @@
 //! Trusts nothing it reads: segments are written without sync, so a machine that died leaves torn tails. Invariant: only
 //! records whose checksum fits are ever shown, and every walk ends, because a chain may only lead to earlier places.
 
+use super::Stream;
 use super::log::read_runs;
 use super::logs::{LogEntry, LogsError};
 use super::segments::{RECORD_HEADER, RecordHeader, SEGMENT_HEADER, Segment};
+use crate::base::Time;
 use crate::model::{LogExtent, NO_SEGMENT};
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -16,6 +19,23 @@ const WINDOW_BYTES: usize = 64 << 10;
 
 /// Records that one read walks at the most: a day and more of a line each 100 ms.
 pub(super) const RECORDS_PER_READ_MAX: usize = 1 << 20;
+
+/// A piece of a pod's log: what was taken from the guest at once, or a part of it.
+#[derive(Debug)]
+pub struct LogRecord<'a> {
+    /// Where it lies; `bytes` counts the output up to and including this record.
+    pub place: LogExtent,
+    /// When it was taken from the guest.
+    pub at: Time,
+    body: &'a [u8],
+}
+
+impl<'a> LogRecord<'a> {
+    /// What the guest wrote, in order; not cut at ends of lines.
+    pub fn runs(&self) -> impl Iterator<Item = (Stream, &'a [u8])> + use<'a> {
+        read_runs(self.body)
+    }
+}
 
 /// The part of a segment that was read last.
 struct Window {
@@ -104,10 +124,25 @@ impl<F: Fn(u32) -> Option<Arc<Segment>>> Reader<F> {
     ) -> Result<Vec<LogEntry>, LogsError> {
         let mut newest_first = Vec::new();
         let mut bytes_left = bytes_max;
+        self.walk(extent, seen, |record| {
+            collect(record, &mut bytes_left, &mut newest_first);
+            if bytes_left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        newest_first.reverse();
+        Ok(newest_first)
+    }
+
+    /// See [`super::Logs::walk`].
+    pub(super) fn walk(
+        &mut self,
+        extent: LogExtent,
+        seen: LogExtent,
+        mut on_record: impl FnMut(&LogRecord<'_>) -> ControlFlow<()>,
+    ) -> Result<(), LogsError> {
         let mut at = extent;
         let mut pod = None;
         for walked in 0..RECORDS_PER_READ_MAX {
-            if at.segment == NO_SEGMENT || is_not_after(at, seen) || bytes_left == 0 {
+            if at.segment == NO_SEGMENT || is_not_after(at, seen) {
                 break;
             }
             let record = self.segment(at.segment).and_then(|segment| {
@@ -117,15 +152,34 @@ impl<F: Fn(u32) -> Option<Arc<Segment>>> Reader<F> {
             });
             match record {
                 Some((header, body)) => {
-                    collect(header, body, &mut bytes_left, &mut newest_first);
+                    let place = LogExtent { bytes: header.chain.bytes, ..at };
+                    if on_record(&LogRecord { place, at: header.at, body }).is_break() {
+                        break;
+                    }
                     at = if is_before(header.chain, at) { header.chain } else { LogExtent::default() };
                 }
                 None if walked == 0 => return Err(LogsError::Gone { segment: at.segment }),
                 None => break,
             }
         }
-        newest_first.reverse();
-        Ok(newest_first)
+        Ok(())
+    }
+
+    /// See [`super::Logs::visit`].
+    pub(super) fn visit(
+        &mut self,
+        places: &[LogExtent],
+        mut on_record: impl FnMut(Option<&LogRecord<'_>>) -> ControlFlow<()>,
+    ) {
+        for place in places {
+            let record = self.segment(place.segment).and_then(|segment| {
+                let (header, body) = self.window.record(&segment, place.offset, Walk::Forth)?;
+                Some(LogRecord { place: *place, at: header.at, body })
+            });
+            if on_record(record.as_ref()).is_break() {
+                return;
+            }
+        }
     }
 
     /// The segment with this number; the one read last needs no look-up.
@@ -136,13 +190,13 @@ impl<F: Fn(u32) -> Option<Arc<Segment>>> Reader<F> {
 }
 
 /// Adds a record's runs, the newest first, until no byte is left to take; the oldest run may lose its beginning.
-fn collect(header: RecordHeader, body: &[u8], bytes_left: &mut usize, newest_first: &mut Vec<LogEntry>) {
-    let runs: Vec<_> = read_runs(body).collect();
+fn collect(record: &LogRecord<'_>, bytes_left: &mut usize, newest_first: &mut Vec<LogEntry>) {
+    let runs: Vec<_> = record.runs().collect();
     for (stream, bytes) in runs.into_iter().rev() {
         let kept = &bytes[bytes.len().saturating_sub(*bytes_left)..];
         *bytes_left -= kept.len();
         if !kept.is_empty() {
-            newest_first.push(LogEntry { at: header.at, stream, bytes: kept.to_vec() });
+            newest_first.push(LogEntry { at: record.at, stream, bytes: kept.to_vec() });
         }
     }
 }

@@ -4,7 +4,7 @@
 //! that a pod's log is a chain walked backwards. All numbers are little-endian. Knows nothing of pods' lives. Invariant: an
 //! extent that was returned by [`SegmentWriter::append`] can be read as soon as [`SegmentWriter::flush`] returned `Ok`.
 
-use super::log::{LOG_BYTES_PER_POD_MAX, PodLog, read_runs};
+use super::log::{LOG_BYTES_PER_POD_MAX, PodLog, read_runs, split_runs};
 use super::logs::{Logs, LogsError};
 use crate::base::{JobId, Time, mix};
 use crate::model::LogExtent;
@@ -19,6 +19,9 @@ pub const SEGMENT_BYTES: u32 = 64 << 20;
 
 /// What a writer gathers before it writes without waiting for the end of the round, bytes.
 const WRITE_BUFFER_BYTES: usize = 1 << 20;
+
+/// Runs of one record, bytes: what a reader holds at a time. Output that was taken at once and is more becomes several records.
+pub(super) const RECORD_BYTES_MAX: usize = 256 << 10;
 
 const MAGIC: [u8; 8] = *b"coraclog";
 const FORMAT: u32 = 1;
@@ -146,7 +149,14 @@ impl SegmentWriter {
     /// Takes what a pod has written and appends it to the chain that ends at `prev`; returns the chain's new end, which is
     /// `prev` when there was nothing to take.
     pub(super) fn append(&mut self, job: JobId, ordinal: u32, prev: LogExtent, log: &PodLog, now: Time) -> LogExtent {
-        log.drain_into(|body| if body.is_empty() { prev } else { self.append_runs(job, ordinal, prev, body, now) })
+        log.drain_into(|body| match body.len() {
+            0 => prev,
+            1..=RECORD_BYTES_MAX => self.append_runs(job, ordinal, prev, body, now),
+            _ => {
+                let parts = split_runs(body, RECORD_BYTES_MAX);
+                parts.iter().fold(prev, |prev, part| self.append_runs(job, ordinal, prev, part, now))
+            }
+        })
     }
 
     fn append_runs(&mut self, job: JobId, ordinal: u32, prev: LogExtent, body: &[u8], at: Time) -> LogExtent {

@@ -1,10 +1,11 @@
 //! From the bytes of a request to a typed object.
 //!
 //! Owns media types, `fieldValidation` and the wording of decode errors; `tree` reads JSON and YAML into a value with a
-//! bounded depth, `manifest` splits files of several documents. It must not know what a Job means. Invariant: any bytes give
+//! bounded depth, `protobuf` does so with what the official Go client sends, `manifest` splits files of several documents. It must not know what a Job means. Invariant: any bytes give
 //! a value or a [`Status`], in bounded time and depth.
 
 mod manifest;
+pub(super) mod protobuf;
 mod tree;
 
 #[cfg(test)]
@@ -29,6 +30,9 @@ const PATH_BYTES_MAX: usize = 1024;
 /// The first bytes of a body that an error shows.
 const SUMMARY_BYTES: usize = 30;
 
+/// The media types of bodies, as errors list them.
+const ACCEPTED: [&str; 3] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+
 /// The forms of a body that are read here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MediaType {
@@ -36,6 +40,8 @@ pub enum MediaType {
     Json,
     /// `application/yaml`.
     Yaml,
+    /// `application/vnd.kubernetes.protobuf`.
+    Protobuf,
 }
 
 impl MediaType {
@@ -48,7 +54,8 @@ impl MediaType {
         match essence.as_str() {
             "" | "application/json" => Ok(Self::Json),
             "application/yaml" => Ok(Self::Yaml),
-            _ => Err(Status::unsupported_media_type()),
+            "application/vnd.kubernetes.protobuf" => Ok(Self::Protobuf),
+            _ => Err(Status::unsupported_media_type(&ACCEPTED)),
         }
     }
 }
@@ -66,19 +73,15 @@ pub enum FieldValidation {
 }
 
 impl FieldValidation {
-    /// Reads the query parameter; `options_kind` is `CreateOptions`, `UpdateOptions` or `PatchOptions`.
-    ///
-    /// # Errors
-    /// 422 for any other word.
-    pub fn parse(parameter: Option<&str>, options_kind: &'static str) -> Result<Self, Status> {
+    /// Reads the query parameter; a word that it does not know is added to `errors`.
+    pub(super) fn read(parameter: Option<&str>, errors: &mut FieldErrors) -> Self {
         match parameter.unwrap_or("") {
-            "" | "Warn" => Ok(Self::Warn),
-            "Ignore" => Ok(Self::Ignore),
-            "Strict" => Ok(Self::Strict),
+            "" | "Warn" => Self::Warn,
+            "Ignore" => Self::Ignore,
+            "Strict" => Self::Strict,
             other => {
-                let mut errors = FieldErrors::default();
                 errors.not_supported("fieldValidation", quoted(other), &["", "Ignore", "Strict", "Warn"]);
-                Err(Status::invalid("meta.k8s.io", options_kind, "", &errors.into_vec()))
+                Self::Strict
             }
         }
     }
@@ -102,6 +105,10 @@ pub struct Expected {
     pub kind: &'static str,
     /// The name of the reference's internal type, such as `batch.Job`.
     pub internal: &'static str,
+    /// Every group has this kind under its own `apiVersion` (kubernetes: `metav1.AddToGroupVersion`).
+    pub(super) is_in_every_group: bool,
+    /// Its fields in a protobuf body.
+    pub(super) message: &'static [protobuf::Field],
 }
 
 /// Decodes a request body. `normalise` may rewrite the value before it is typed (forms that the reference accepts and the
@@ -116,23 +123,10 @@ pub fn decode<T: DeserializeOwned>(
     expected: Expected,
     normalise: fn(&mut Value) -> Result<(), String>,
 ) -> Result<Decoded<T>, Status> {
-    if body.len() > BODY_BYTES_MAX {
-        return Err(Status::too_large(BODY_BYTES_MAX));
-    }
-    let tree = match MediaType::parse(content_type)? {
-        MediaType::Json => read_json(body),
-        MediaType::Yaml => std::str::from_utf8(body)
-            .map_err(|_| TreeError { message: "yaml: invalid UTF-8".to_owned(), line: 0 })
-            .and_then(read_yaml),
-    };
-    let Tree { mut value, repeated } = tree.map_err(|error| unrecognised(expected, &error, body))?;
-    check_kind(&mut value, expected).map_err(|why| match why {
-        KindError::NotAnObject(error) => unrecognised(expected, &error, body),
-        KindError::Other(status) => status,
-    })?;
+    let Tree { mut value, repeated } = read(body, content_type, expected)?;
     let (object, mut faults) =
         normalise(&mut value).and_then(|()| typed(value)).map_err(|error| cannot_be_handled(expected, &error))?;
-    faults.extend(repeated.iter().map(|path| format!("duplicate field {}", quoted(path))));
+    faults.extend(duplicates(&repeated));
     faults.truncate(STRICT_ERRORS_MAX);
     match validation {
         FieldValidation::Strict if !faults.is_empty() => {
@@ -144,11 +138,83 @@ pub fn decode<T: DeserializeOwned>(
     }
 }
 
+/// Types the result of a patch, whose own repeated fields are `repeated`. The faults of a body are 422 here, as in the
+/// reference, with the whole object.
+///
+/// # Errors
+/// 422.
+pub(super) fn decode_patched<T: DeserializeOwned>(
+    mut patched: Value,
+    repeated: &[String],
+    validation: FieldValidation,
+    normalise: fn(&mut Value) -> Result<(), String>,
+) -> Result<Decoded<T>, Status> {
+    let shown = patched.to_string();
+    let invalid = |detail: String| {
+        let mut errors = FieldErrors::default();
+        errors.invalid("patch", quoted(&shown), detail);
+        Status::invalid("", "", "", &errors.into_vec())
+    };
+    let (object, unknown) = normalise(&mut patched).and_then(|()| typed::<T>(patched)).map_err(invalid)?;
+    let mut faults = duplicates(repeated);
+    faults.extend(unknown);
+    faults.truncate(STRICT_ERRORS_MAX);
+    match validation {
+        FieldValidation::Strict if !faults.is_empty() => {
+            Err(invalid(format!("strict decoding error: {}", faults.join(", "))))
+        }
+        FieldValidation::Warn => Ok(Decoded { object, warnings: faults }),
+        FieldValidation::Strict | FieldValidation::Ignore => Ok(Decoded { object, warnings: Vec::new() }),
+    }
+}
+
+fn duplicates(paths: &[String]) -> Vec<String> {
+    paths.iter().map(|path| format!("duplicate field {}", quoted(path))).collect()
+}
+
+/// The body's value, of the kind that is expected.
+fn read(body: &[u8], content_type: Option<&str>, expected: Expected) -> Result<Tree, Status> {
+    if body.len() > BODY_BYTES_MAX {
+        return Err(Status::too_large(BODY_BYTES_MAX));
+    }
+    let tree = match MediaType::parse(content_type)? {
+        MediaType::Json => read_json(body),
+        MediaType::Yaml => std::str::from_utf8(body)
+            .map_err(|_| TreeError { message: "yaml: invalid UTF-8".to_owned(), line: 0 })
+            .and_then(read_yaml),
+        MediaType::Protobuf => return read_protobuf(body, expected),
+    };
+    let mut tree = tree.map_err(|error| unrecognised(expected, &error, body))?;
+    check_kind(&mut tree.value, expected).map_err(|why| match why {
+        KindError::NotAnObject(error) => unrecognised(expected, &error, body),
+        KindError::Other(status) => status,
+    })?;
+    Ok(tree)
+}
+
+fn read_protobuf(body: &[u8], expected: Expected) -> Result<Tree, Status> {
+    use protobuf::Fault;
+    let envelope = protobuf::open(body).map_err(|fault| {
+        let (Fault::Broken(why) | Fault::Unread(why)) = fault;
+        let kind = expected.kind;
+        let shown = summary(body);
+        Status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why} ({shown})"))
+    })?;
+    check_names(envelope.api_version, envelope.kind, expected)?;
+    let value = protobuf::object(envelope.raw, expected.message).map_err(|fault| match fault {
+        Fault::Broken(why) => cannot_be_handled(expected, &why),
+        Fault::Unread(path) => Status::bad_request(format!(
+            "{path} is set in a protobuf body and cannot be converted by this version of Coracle; send JSON or YAML"
+        )),
+    })?;
+    Ok(Tree { value, repeated: Vec::new() })
+}
+
 /// Types a value; also the texts about fields that the type does not have.
 ///
 /// # Errors
 /// What is wrong, with its path.
-pub fn typed<T: DeserializeOwned>(value: Value) -> Result<(T, Vec<String>), String> {
+fn typed<T: DeserializeOwned>(value: Value) -> Result<(T, Vec<String>), String> {
     let mut unknown = Vec::new();
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
@@ -222,8 +288,13 @@ fn check_kind(value: &mut Value, expected: Expected) -> Result<(), KindError> {
         })),
     };
     let (api_version, kind) = (text("apiVersion")?, text("kind")?);
-    let api_version = if api_version.is_empty() { expected.api_version } else { &api_version };
-    let kind = if kind.is_empty() { expected.kind } else { &kind };
+    check_names(&api_version, &kind, expected).map_err(KindError::Other)
+}
+
+fn check_names(api_version: &str, kind: &str, expected: Expected) -> Result<(), Status> {
+    let is_any = api_version.is_empty() || expected.is_in_every_group;
+    let api_version = if is_any { expected.api_version } else { api_version };
+    let kind = if kind.is_empty() { expected.kind } else { kind };
     if (api_version, kind) == (expected.api_version, expected.kind) {
         return Ok(());
     }
@@ -236,11 +307,11 @@ fn check_kind(value: &mut Value, expected: Expected) -> Result<(), KindError> {
             quoted(api_version)
         ),
     };
-    Err(KindError::Other(Status::bad_request(format!(
+    Err(Status::bad_request(format!(
         "{kind} in version {} cannot be handled as a {}: {why}",
         quoted(version),
         expected.kind
-    ))))
+    )))
 }
 
 /// Kinds that a client is likely to send to the wrong path: the reference knows them, so it says something else about

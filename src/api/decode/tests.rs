@@ -5,7 +5,13 @@ use k8s_openapi::api::batch::v1::Job;
 use proptest::prelude::*;
 use serde_json::json;
 
-const JOB: Expected = Expected { api_version: "batch/v1", kind: "Job", internal: "batch.Job" };
+const JOB: Expected = Expected {
+    api_version: "batch/v1",
+    kind: "Job",
+    internal: "batch.Job",
+    is_in_every_group: false,
+    message: &protobuf::JOB,
+};
 
 fn read(body: &str, content_type: Option<&str>, validation: FieldValidation) -> Result<Decoded<Job>, Status> {
     decode(body.as_bytes(), content_type, validation, JOB, |_| Ok(()))
@@ -24,23 +30,27 @@ fn content_types_that_name_json_or_yaml_are_read() {
         (Some(""), MediaType::Json),
         (Some("application/json; charset=utf-8"), MediaType::Json),
         (Some("Application/YAML"), MediaType::Yaml),
+        (Some("application/vnd.kubernetes.protobuf"), MediaType::Protobuf),
     ] {
         assert_eq!(MediaType::parse(content_type).ok(), Some(wanted), "{content_type:?}");
     }
-    for content_type in ["text/plain", "application/cbor", "application/vnd.kubernetes.protobuf"] {
+    for content_type in ["text/plain", "application/cbor", "application/x-protobuf"] {
         assert_eq!(MediaType::parse(Some(content_type)).expect_err(content_type).code(), 415);
     }
 }
 
 #[test]
 fn field_validation_takes_three_words() {
-    assert_eq!(FieldValidation::parse(None, "CreateOptions").ok(), Some(FieldValidation::Warn));
-    assert_eq!(FieldValidation::parse(Some("Strict"), "CreateOptions").ok(), Some(FieldValidation::Strict));
-    assert_eq!(FieldValidation::parse(Some("Ignore"), "CreateOptions").ok(), Some(FieldValidation::Ignore));
+    use FieldValidation::{Ignore, Strict, Warn};
+    let mut errors = FieldErrors::default();
+    for (word, wanted) in [(None, Warn), (Some(""), Warn), (Some("Warn"), Warn), (Some("Strict"), Strict), (Some("Ignore"), Ignore)] {
+        assert_eq!(FieldValidation::read(word, &mut errors), wanted);
+    }
+    assert!(errors.is_empty());
+    FieldValidation::read(Some("strict"), &mut errors);
     assert_eq!(
-        FieldValidation::parse(Some("strict"), "CreateOptions").expect_err("a wrong word").message,
-        "CreateOptions.meta.k8s.io \"\" is invalid: fieldValidation: Unsupported value: \"strict\": supported values: \"\", \
-         \"Ignore\", \"Strict\", \"Warn\""
+        errors.into_vec()[0].to_string(),
+        "fieldValidation: Unsupported value: \"strict\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\""
     );
 }
 

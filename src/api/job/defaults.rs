@@ -42,7 +42,8 @@ pub(super) fn normalise(value: &mut Value) -> Result<(), String> {
     value.pointer_mut("/spec/template/spec").map_or(Ok(()), quantities)
 }
 
-fn texts_for_nulls(holder: Option<&mut Value>) {
+/// `null` in maps of texts becomes an empty text.
+pub(in crate::api) fn texts_for_nulls(holder: Option<&mut Value>) {
     let Some(Value::Object(holder)) = holder else { return };
     for key in ["labels", "annotations", "matchLabels"] {
         if let Some(Value::Object(texts)) = holder.get_mut(key) {

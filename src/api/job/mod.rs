@@ -14,17 +14,26 @@ mod validate;
 mod tests;
 
 use super::decode::{self, Decoded, Expected, FieldValidation};
-use super::field::{FieldError, FieldErrors, quoted};
-use super::status::{JOBS, Status};
+use super::field::{FieldError, FieldErrors};
+use super::status::{JOBS, Resource, Status};
 use crate::model::JobSpec;
 pub use defaults::Identity;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 pub use offered::COMPLETIONS_MAX;
 use serde_json::Value;
 use std::sync::Arc;
-pub(super) use validate::{dns_label, label_value, qualified_name};
+pub(super) use defaults::texts_for_nulls;
+pub(super) use offered::is_foreign as is_foreign_annotation;
+pub(super) use validate::{label_value, qualified_name, validate_meta_update, validate_of_namespace};
 
-const JOB: Expected = Expected { api_version: "batch/v1", kind: "Job", internal: "batch.Job" };
+const JOB: Expected = Expected {
+    api_version: "batch/v1",
+    kind: "Job",
+    internal: "batch.Job",
+    is_in_every_group: false,
+    message: &decode::protobuf::JOB,
+};
 
 /// The parts of a request that writes a Job.
 #[derive(Clone, Copy, Debug)]
@@ -89,40 +98,31 @@ pub fn admit_create(request: &Request<'_>, identity: &Identity) -> Result<Admitt
 pub fn admit_update(old_doc: &str, name: &str, request: &Request<'_>) -> Result<AdmittedUpdate, Status> {
     let Decoded { object: job, warnings } = decode_body(request)?;
     let old = stored(old_doc)?;
-    let (wanted, found) = (job.metadata.uid.as_deref().unwrap_or(""), old.metadata.uid.as_deref().unwrap_or(""));
-    if !wanted.is_empty() && wanted != found {
-        let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
-        return Err(Status::conflict(JOBS, name, &why));
-    }
+    check_uid(JOBS, &job.metadata, &old.metadata, name)?;
     replace(&old, job, name, request.namespace, warnings)
+}
+
+/// The result of a PATCH.
+#[derive(Debug)]
+pub struct Patched<'a> {
+    /// The stored document with the patch.
+    pub value: Value,
+    /// Paths of the keys that stood twice in the patch.
+    pub repeated: &'a [String],
+    /// The namespace in the path.
+    pub namespace: &'a str,
+    /// The query parameter `fieldValidation`.
+    pub field_validation: FieldValidation,
 }
 
 /// Admits the result of a PATCH in place of `old_doc`. Faults that a PUT answers with 400 are 422 here, as in the reference.
 ///
 /// # Errors
 /// As [`admit_update`].
-pub fn admit_patched(
-    old_doc: &str,
-    name: &str,
-    namespace: &str,
-    mut patched: Value,
-    field_validation: FieldValidation,
-) -> Result<AdmittedUpdate, Status> {
-    let shown = patched.to_string();
-    let invalid = |detail: String| {
-        let mut errors = FieldErrors::default();
-        errors.invalid("patch", quoted(&shown), detail);
-        Status::invalid("", "", "", &errors.into_vec())
-    };
-    let (job, faults) =
-        defaults::normalise(&mut patched).and_then(|()| decode::typed::<Job>(patched)).map_err(invalid)?;
-    let warnings = match field_validation {
-        FieldValidation::Strict if !faults.is_empty() => {
-            return Err(invalid(format!("strict decoding error: {}", faults.join(", "))));
-        }
-        FieldValidation::Warn => faults,
-        FieldValidation::Strict | FieldValidation::Ignore => Vec::new(),
-    };
+pub fn admit_patched(old_doc: &str, name: &str, patched: Patched<'_>) -> Result<AdmittedUpdate, Status> {
+    let Patched { value, repeated, namespace, field_validation } = patched;
+    let Decoded { object: job, warnings } =
+        decode::decode_patched::<Job>(value, repeated, field_validation, defaults::normalise)?;
     replace(&stored(old_doc)?, job, name, namespace, warnings)
 }
 
@@ -145,8 +145,9 @@ fn check_namespace(job: &Job, namespace: &str) -> Result<(), Status> {
     }
 }
 
-fn check_name(job: &Job, name: &str) -> Result<(), Status> {
-    match job.metadata.name.as_deref().unwrap_or("") {
+/// The name in a body is that of the path.
+pub(super) fn check_name(metadata: &ObjectMeta, name: &str) -> Result<(), Status> {
+    match metadata.name.as_deref().unwrap_or("") {
         "" => Err(Status::bad_request(format!(
             "the name of the object ({name} based on URL) was undeterminable: name must be provided"
         ))),
@@ -155,6 +156,16 @@ fn check_name(job: &Job, name: &str) -> Result<(), Status> {
             "the name of the object ({given}) does not match the name on the URL ({name})"
         ))),
     }
+}
+
+/// A PUT may say which object it replaces. (By PATCH another uid is a change of an immutable field.)
+pub(super) fn check_uid(resource: Resource, new: &ObjectMeta, old: &ObjectMeta, name: &str) -> Result<(), Status> {
+    let (wanted, found) = (new.uid.as_deref().unwrap_or(""), old.uid.as_deref().unwrap_or(""));
+    if wanted.is_empty() || wanted == found {
+        return Ok(());
+    }
+    let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
+    Err(Status::conflict(resource, name, &why))
 }
 
 fn refuse(job: &Job, errors: Vec<FieldError>) -> Result<(), Status> {
@@ -169,7 +180,7 @@ fn replace(
     namespace: &str,
     warnings: Vec<String>,
 ) -> Result<AdmittedUpdate, Status> {
-    check_name(&job, name)?;
+    check_name(&job.metadata, name)?;
     check_namespace(&job, namespace)?;
     let resource_version = job.metadata.resource_version.take().filter(|version| !version.is_empty());
     defaults::set_defaults(&mut job);

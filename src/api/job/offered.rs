@@ -56,7 +56,8 @@ fn is_field_path(value: &Value) -> bool {
     value.as_str().is_some_and(|path| FieldPath::parse(path).is_some())
 }
 
-fn is_foreign(key: &str) -> bool {
+/// Whether an annotation is not one of ours.
+pub(in crate::api) fn is_foreign(key: &str) -> bool {
     !key.starts_with(OUR_ANNOTATIONS)
 }
 

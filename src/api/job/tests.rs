@@ -374,7 +374,8 @@ fn a_patched_job_is_admitted_and_its_faults_are_422() {
     let patch = |change: fn(&mut Value), validation| {
         let mut value = doc(&stored);
         change(&mut value);
-        admit_patched(&stored.doc, "pi", "default", value, validation)
+        let namespace = "default";
+        admit_patched(&stored.doc, "pi", Patched { value, repeated: &[], namespace, field_validation: validation })
     };
     let scaled = patch(|value| value["spec"]["parallelism"] = json!(4), FieldValidation::Strict).expect("scaled");
     assert!(scaled.changed);

@@ -12,24 +12,38 @@ type Texts = BTreeMap<String, String>;
 
 /// The metadata of a namespaced object whose name is a DNS subdomain.
 pub(super) fn validate(metadata: &ObjectMeta, path: &str, errors: &mut FieldErrors) {
+    names(metadata, dns_subdomain, path, errors);
+    let namespace = metadata.namespace.as_deref().unwrap_or("");
+    for message in dns_label(namespace) {
+        errors.invalid(format!("{path}.namespace"), quoted(namespace), message);
+    }
+    contents(metadata, path, errors);
+}
+
+/// The metadata of a namespace, whose name is a DNS label.
+pub(in crate::api) fn validate_of_namespace(metadata: &ObjectMeta, errors: &mut FieldErrors) {
+    names(metadata, dns_label, "metadata", errors);
+    contents(metadata, "metadata", errors);
+}
+
+fn names(metadata: &ObjectMeta, rule: fn(&str) -> Vec<String>, path: &str, errors: &mut FieldErrors) {
     let prefix = metadata.generate_name.as_deref().unwrap_or("");
     if !prefix.is_empty() {
-        for message in dns_subdomain(&without_trailing_dash(prefix)) {
+        for message in rule(&without_trailing_dash(prefix)) {
             errors.invalid(format!("{path}.generateName"), quoted(prefix), message);
         }
     }
     match metadata.name.as_deref().unwrap_or("") {
         "" => errors.required(format!("{path}.name"), "name or generateName is required"),
         name => {
-            for message in dns_subdomain(name) {
+            for message in rule(name) {
                 errors.invalid(format!("{path}.name"), quoted(name), message);
             }
         }
     }
-    let namespace = metadata.namespace.as_deref().unwrap_or("");
-    for message in dns_label(namespace) {
-        errors.invalid(format!("{path}.namespace"), quoted(namespace), message);
-    }
+}
+
+fn contents(metadata: &ObjectMeta, path: &str, errors: &mut FieldErrors) {
     labels(metadata.labels.as_ref(), &format!("{path}.labels"), errors);
     annotations(metadata.annotations.as_ref(), &format!("{path}.annotations"), errors);
     owners(metadata.owner_references.as_deref().unwrap_or(&[]), &format!("{path}.ownerReferences"), errors);
@@ -117,7 +131,7 @@ fn finalizers(finalizers: &[String], path: &str, errors: &mut FieldErrors) {
 }
 
 /// What may not change in an update (kubernetes: `ValidateObjectMetaUpdate`); the syntax again.
-pub(super) fn validate_update(new: &ObjectMeta, old: &ObjectMeta, path: &str, errors: &mut FieldErrors) {
+pub(in crate::api) fn validate_update(new: &ObjectMeta, old: &ObjectMeta, path: &str, errors: &mut FieldErrors) {
     if old.deletion_timestamp.is_some() {
         let known: BTreeSet<&String> = old.finalizers.iter().flatten().collect();
         let added: BTreeSet<&String> = new.finalizers.iter().flatten().filter(|name| !known.contains(name)).collect();

@@ -181,7 +181,7 @@ fn literal(arg: &str) -> String {
 }
 
 /// A Job name from a file name: lower case, digits and `-`, at the most 40 characters.
-fn job_name(path: &Path) -> String {
+pub(super) fn job_name(path: &Path) -> String {
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().to_lowercase()).unwrap_or_default();
     let clean = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
     let name: String = stem.chars().map(clean).take(40).collect();

@@ -4,6 +4,7 @@
 //! the sandbox. One file a subcommand. stdout carries what programs print and results; all else goes to stderr.
 
 mod bench;
+mod create;
 mod error;
 mod follow;
 mod hints;
@@ -15,6 +16,7 @@ mod progress;
 mod push;
 mod remote;
 mod run;
+mod summary;
 
 use clap::{Parser, Subcommand};
 use error::code;

@@ -49,6 +49,9 @@ pub(in crate::cli) enum RemoteError {
     /// It went away in the middle.
     #[error("the connection to {url} broke: {why}")]
     Broken { url: String, why: String },
+    /// It says no where it should not.
+    #[error("the server at {url} answers {status}: {message}")]
+    Answered { url: String, status: u16, message: String },
     /// Its answer is too long.
     #[error("the server at {url} sent more than {} MiB at once", .bytes_max >> 20)]
     TooLong { url: String, bytes_max: usize },
@@ -69,7 +72,7 @@ impl RemoteError {
             Self::Unauthorized { origin, .. } => {
                 told.help(format!("use the kubeconfig that the server wrote: its token may be another\n({origin})"))
             }
-            Self::Broken { .. } | Self::TooLong { .. } => told,
+            Self::Broken { .. } | Self::Answered { .. } | Self::TooLong { .. } => told,
         }
     }
 }

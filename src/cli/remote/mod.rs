@@ -4,15 +4,18 @@
 //! may have reached the server is not sent again, unless it only reads.
 
 mod connection;
+pub(super) mod follow;
 mod kubeconfig;
 #[cfg(test)]
 pub(super) mod testing;
 mod tls;
+pub(super) mod watch;
 
-pub(super) use connection::{Connection, RemoteError, Stream};
+pub(super) use connection::{Connection, RemoteError};
 pub(super) use kubeconfig::RemoteArgs;
 
 use super::error::{CliError, code};
+use crate::api::Answer;
 use kubeconfig::Target;
 use rustls::pki_types::ServerName;
 use std::fmt;
@@ -56,6 +59,12 @@ impl Server {
     /// The URL, for people.
     pub(super) fn url(&self) -> String {
         self.target.url.to_string().trim_end_matches('/').to_owned()
+    }
+
+    /// An answer that nobody expects.
+    pub(super) fn answered(&self, answer: &Answer) -> RemoteError {
+        let message = answer.body["message"].as_str().unwrap_or("no reason given").to_owned();
+        RemoteError::Answered { url: self.url(), status: answer.status, message }
     }
 
     /// The namespace of the context.

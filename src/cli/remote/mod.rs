@@ -11,7 +11,7 @@ pub(super) mod testing;
 mod tls;
 pub(super) mod watch;
 
-pub(super) use connection::{Connection, RemoteError};
+pub(super) use connection::{Connection, RemoteError, Stream};
 pub(super) use kubeconfig::RemoteArgs;
 
 use super::error::{CliError, code};

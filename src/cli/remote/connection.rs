@@ -231,7 +231,8 @@ impl Server {
     async fn dial(&self) -> Result<Sender, RemoteError> {
         let unreachable = |why: String, is_refused| RemoteError::Unreachable { url: self.url(), why, is_refused };
         let host = self.target.url.host().unwrap_or_default().trim_matches(['[', ']']);
-        let port = self.target.url.port_u16().unwrap_or(if self.tls.is_some() { 443 } else { 80 });
+        let usual = if self.tls.is_some() { 443 } else { 80 };
+        let port = self.target.url.port_u16().unwrap_or(usual);
         let dialed = tokio::time::timeout(CONNECT_MAX, async {
             let tcp = TcpStream::connect((host, port))
                 .await

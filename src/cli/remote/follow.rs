@@ -507,7 +507,7 @@ fn exit_of(pod: &Value) -> Option<Exit> {
     }
     let terminated = &status["containerStatuses"][0]["state"]["terminated"];
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    let code = terminated["exitCode"].as_u64().unwrap_or(u64::from(phase == "Failed"));
+    let code = terminated["exitCode"].as_u64().unwrap_or_else(|| u64::from(phase == "Failed"));
     Some(Exit {
         code: u8::try_from(code).unwrap_or(u8::MAX),
         reason: text(&terminated["reason"]).or_else(|| text(&status["reason"])).unwrap_or_default(),

@@ -132,7 +132,7 @@ struct Loaded {
 impl Loaded {
     /// A path in it is relative to it.
     fn relative(&self, path: &Path) -> PathBuf {
-        self.path.parent().unwrap_or(Path::new("")).join(path)
+        self.path.parent().unwrap_or_else(|| Path::new("")).join(path)
     }
 }
 

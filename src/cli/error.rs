@@ -61,6 +61,12 @@ impl CliError {
         self
     }
 
+    /// Its exit code.
+    #[cfg(test)]
+    pub(super) fn code(&self) -> u8 {
+        self.code
+    }
+
     /// Prints the error and gives its exit code.
     pub(super) fn report(&self) -> u8 {
         tell(&self.render());

@@ -1,13 +1,14 @@
 //! Following Jobs to their end: the pods' output, their failures, and how far it all is.
 
+use super::bytes_text;
 use super::error::{CliError, code};
 use super::local::Local;
 use super::progress::{Done, Progress};
-use super::{bytes_text, duration_text, grouped};
-use crate::base::{JobId, NO_INDEX, Time, Uid};
+use super::summary::{self, Ending, FailedPod};
+use crate::base::{JobId, Time, Uid};
 use crate::engine::{Handle, Health, now};
 use crate::exec::{LogEntry, Stream};
-use crate::model::{ConditionReason, ConditionType, JobStatus, LogExtent, Phase, PodRecord, Reason};
+use crate::model::{ConditionType, JobStatus, LogExtent, Phase, PodRecord, Reason};
 use crate::view::{Cursor, Filter, JobObject, Object, PodObject, Topic};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,14 +22,14 @@ use tokio::sync::Notify;
 const CHANGES_MAX: usize = 4096;
 
 /// The display is refreshed this often.
-const REFRESH: Duration = Duration::from_millis(100);
+pub(super) const REFRESH: Duration = Duration::from_millis(100);
 
 /// The output of a single pod is looked at this often while it runs: a guest that writes 1 GB/s stays within the 10 MiB that
 /// one look can give.
 const REFRESH_LIVE: Duration = Duration::from_millis(10);
 
 /// Failed pods that are told of one by one; the summary counts them all.
-const FAILURES_TOLD_MAX: u64 = 10;
+pub(super) const FAILURES_TOLD_MAX: u64 = 10;
 
 /// Looks at the changes before everything else gets its turn again.
 const ROUNDS_MAX: usize = 16;
@@ -48,20 +49,23 @@ pub(super) enum Ended {
 #[derive(Debug)]
 pub(super) struct Followed {
     pub(super) name: String,
-    namespace: String,
-    uid: Uid,
-    completions: Option<u64>,
+    pub(super) namespace: String,
+    pub(super) uid: Uid,
+    pub(super) completions: Option<u64>,
+    /// It was created by this run.
+    pub(super) is_new: bool,
 }
 
 impl Followed {
     /// From the API's answer.
-    pub(super) fn new(job: &Value) -> Self {
+    pub(super) fn new(job: &Value, is_new: bool) -> Self {
         let text = |at: &str| job.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
         Self {
             name: text("/metadata/name"),
             namespace: text("/metadata/namespace"),
             uid: Uid::parse(&text("/metadata/uid")).unwrap_or_default(),
             completions: job.pointer("/spec/completions").and_then(Value::as_u64),
+            is_new,
         }
     }
 
@@ -310,78 +314,41 @@ impl Follower {
         done
     }
 
-    /// Says how it ended: one line, and one more for each Job that failed beside others.
     fn sum_up(&self, jobs: &[Followed], progress: &Progress, is_program: bool) -> u8 {
-        let failed: Vec<(&Followed, ConditionReason)> =
-            jobs.iter().filter_map(|job| Some((job, self.failure(job)?))).collect();
+        let endings: Vec<Ending> = jobs.iter().map(|job| self.ending(job)).collect();
         if is_program {
-            let is_late = failed.iter().any(|(_, reason)| *reason == ConditionReason::DeadlineExceeded);
-            return if is_late { code::DEADLINE } else { self.tally.last_exit_code };
+            return summary::program_code(&endings, self.tally.last_exit_code);
         }
-        if jobs.len() > 1 {
-            failed.iter().for_each(|(job, _)| progress.say(&self.failed_line(job)));
-        }
-        let code = match failed.as_slice() {
-            [] => code::DONE,
-            failed if failed.iter().all(|(_, reason)| *reason == ConditionReason::DeadlineExceeded) => code::DEADLINE,
-            _ => code::JOB_FAILED,
-        };
-        if progress.is_quiet() && failed.is_empty() {
-            return code;
-        }
-        progress.say(&match (jobs, failed.len()) {
-            ([job], 0) => format!("✔ {}  {}", job.name, self.figures(self.done(jobs))),
-            ([job], _) => format!("{}  {}", self.failed_line(job), self.figures(self.done(jobs))),
-            (_, 0) => format!("✔ {} Jobs  {}", jobs.len(), self.figures(self.done(jobs))),
-            (_, failed) => format!("✖ {failed} of {} Jobs failed  {}", jobs.len(), self.figures(self.done(jobs))),
-        });
-        code
-    }
-
-    fn failure(&self, job: &Followed) -> Option<ConditionReason> {
-        Some(job.look(&self.handle)?.status.condition(ConditionType::Failed)?.reason)
-    }
-
-    fn failed_line(&self, job: &Followed) -> String {
-        let status: Arc<JobStatus> = job.look(&self.handle).map(|job| job.status).unwrap_or_default();
-        let condition = status.condition(ConditionType::Failed);
-        let (reason, message) =
-            condition.map_or(("", ""), |condition| (condition.reason.as_str(), &*condition.message));
-        format!("✖ {}  {reason}: {message}", job.name)
-    }
-
-    fn figures(&self, done: Done) -> String {
-        let ms = now().since_ms(self.started).max(1);
-        let of = done.wanted.map(|wanted| format!("/{}", grouped(wanted))).unwrap_or_default();
-        let failed = if done.failed > 0 { format!(", {} failed", grouped(done.failed)) } else { String::new() };
-        let rate = self.tally.count() * 1000 / ms;
         let peak = bytes_text(u64::from(self.tally.peak_pages) * 65_536);
-        format!(
-            "{}{of}{failed} in {}  ({}/s, p50 {} ms, p99 {} ms, peak {peak})",
-            grouped(done.succeeded),
-            duration_text(ms),
-            grouped(rate),
-            self.tally.percentile(50),
-            self.tally.percentile(99),
-        )
+        let (p50, p99) = (self.tally.percentile(50), self.tally.percentile(99));
+        let more = format!(", p50 {p50} ms, p99 {p99} ms, peak {peak}");
+        let figures = summary::figures(self.done(jobs), now().since_ms(self.started), &more);
+        summary::sum_up(&endings, &figures, progress)
+    }
+
+    fn ending(&self, job: &Followed) -> Ending {
+        let status: Arc<JobStatus> = job.look(&self.handle).map(|job| job.status).unwrap_or_default();
+        let failed = status.condition(ConditionType::Failed);
+        let failure = failed.map(|failed| (failed.reason.as_str().to_owned(), failed.message.to_string()));
+        Ending { name: job.name.clone(), failure }
     }
 }
 
-/// What to say of a failed pod; nothing of one that was stopped with its Job, or of a program that ended by itself.
+/// What to say of a failed pod; nothing of one that was stopped with its Job.
 fn failure_line(pod: &PodObject, is_program: bool) -> Option<String> {
     let record = &pod.record;
-    if record.has(PodRecord::STOPPING) || (is_program && pod.message.is_none()) {
+    if record.has(PodRecord::STOPPING) {
         return None;
     }
-    let who = match record.index {
-        _ if is_program => String::new(),
-        NO_INDEX => format!(" {}", pod.name()),
-        index => format!(" {} index {index}", pod.job.key.name),
+    let failed = FailedPod {
+        pod: &pod.name(),
+        job: &pod.job.key.name,
+        index: record.index(),
+        exit_code: record.exit_code,
+        reason: record.reason.as_str(),
+        message: pod.message.as_deref(),
     };
-    let reason = if record.reason.as_str() == "Error" { "" } else { record.reason.as_str() };
-    let colon = if reason.is_empty() { "" } else { ", " };
-    let message = pod.message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
-    Some(format!("✖{who} exit {}{colon}{reason}{message}", record.exit_code))
+    failed.line(is_program)
 }
 
 fn print_entries(entries: &[LogEntry]) -> std::io::Result<()> {
@@ -411,7 +378,7 @@ fn cursor_from(handle: &Handle, rv: u64) -> Cursor {
 
 /// Listens for ^C on a thread of its own: the first one is notified, the second ends the process at once, whatever it is
 /// busy with.
-fn listen() -> std::io::Result<Arc<Notify>> {
+pub(super) fn listen() -> std::io::Result<Arc<Notify>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let mut signals = {
         let _context = runtime.enter();

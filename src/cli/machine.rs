@@ -1,6 +1,7 @@
 //! What machine this is, and where its time goes: for benchmarks.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 /// Cores that this process may use.
 pub(super) fn cores() -> u32 {
@@ -20,10 +21,16 @@ pub(super) fn describe() -> String {
     format!("{processor}, {} cores, {memory}, Linux {}", cores(), kernel.trim())
 }
 
-/// CPU time of this process's living threads by name, `wasm-0` and `wasm-1` as `wasm`, in microseconds.
-pub(super) fn thread_cpu_us() -> BTreeMap<String, u64> {
+/// A clock for what is measured in microseconds.
+#[expect(clippy::disallowed_methods, reason = "benchmarks read a clock")]
+pub(super) fn instant() -> Instant {
+    Instant::now()
+}
+
+/// CPU time of a process's living threads by name, `wasm-0` and `wasm-1` as `wasm`, in microseconds.
+pub(super) fn thread_cpu_us(pid: u32) -> BTreeMap<String, u64> {
     let mut times = BTreeMap::new();
-    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return times };
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return times };
     for task in tasks.flatten() {
         let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
         let Ok(schedstat) = std::fs::read_to_string(task.path().join("schedstat")) else { continue };
@@ -34,15 +41,15 @@ pub(super) fn thread_cpu_us() -> BTreeMap<String, u64> {
     times
 }
 
-/// Resident memory of this process, bytes.
-pub(super) fn rss_bytes() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+/// Resident memory of a process, bytes.
+pub(super) fn rss_bytes(pid: u32) -> u64 {
+    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
     statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
 }
 
-/// Bytes that this process handed to write calls.
-pub(super) fn written_bytes() -> u64 {
-    let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
+/// Bytes that a process handed to write calls, those of its sockets included.
+pub(super) fn written_bytes(pid: u32) -> u64 {
+    let io = std::fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
     let line = io.lines().find_map(|line| line.strip_prefix("wchar: "));
     line.and_then(|bytes| bytes.trim().parse().ok()).unwrap_or(0)
 }

@@ -35,8 +35,8 @@ impl Manifest {
         self.text("/kind").unwrap_or("")
     }
 
-    pub(super) fn namespace(&self) -> &str {
-        self.text("/metadata/namespace").filter(|namespace| !namespace.is_empty()).unwrap_or("default")
+    pub(super) fn namespace(&self) -> Option<&str> {
+        self.text("/metadata/namespace").filter(|namespace| !namespace.is_empty())
     }
 
     /// The module names in its pod template.

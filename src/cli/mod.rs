@@ -4,6 +4,7 @@
 //! the sandbox. One file a subcommand. stdout carries what programs print and results; all else goes to stderr.
 
 mod bench;
+mod create;
 mod error;
 mod follow;
 mod hints;
@@ -12,7 +13,10 @@ mod local;
 mod machine;
 mod manifest;
 mod progress;
+mod push;
+mod remote;
 mod run;
+mod summary;
 
 use clap::{Parser, Subcommand};
 use error::code;
@@ -30,6 +34,8 @@ struct Args {
 enum Command {
     /// Run Job manifests or one wasm program to the end, without a server
     Run(run::RunArgs),
+    /// Give a wasm module to a server, under the name that Jobs use as their image
+    Push(push::PushArgs),
     /// Show what a wasm module is, what it needs, and what would be refused
     Inspect(inspect::InspectArgs),
     /// Measure this machine: the bare wasmtime loop, and Jobs beside it
@@ -44,6 +50,7 @@ Coracle runs Kubernetes Jobs whose pods are WebAssembly modules.
   coracle run prog.wasm --completions 1000 --parallelism 8
                                                an Indexed Job of 1000 pods
   coracle run jobs/ --data-dir ./state         keep everything on disk; a killed run goes on where it was
+  coracle push prog.wasm                       give a program to the server that the kubeconfig names
   coracle inspect prog.wasm                    what a module is and needs
   coracle bench job                            pods a second, beside bare wasmtime
 
@@ -65,6 +72,7 @@ pub fn main() -> ExitCode {
             Ok(code::DONE)
         }
         Some(Command::Run(args)) => run::run(args),
+        Some(Command::Push(args)) => push::push(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Bench(args)) => bench::bench(&args),
     };

@@ -2,7 +2,6 @@
 
 use super::receive;
 use crate::api::Api;
-use crate::api::router::{Served, router};
 use crate::engine::Engine;
 use crate::engine::testing::in_memory;
 use crate::modules::{Digest, ImageRef, MODULE_BYTES_MAX, Modules, UPLOADS_MAX};
@@ -65,10 +64,13 @@ impl World {
         names.map(|entry| entry.file_name().into_string().expect("text")).collect()
     }
 
+    fn api(&self) -> Api {
+        Api::new(self.engine.handle().clone(), Arc::clone(&self.modules))
+    }
+
     async fn send(&self, method: &str, path: &str, body: Body) -> Sent {
-        let served = Served::new(self.engine.handle().clone(), Arc::clone(&self.modules));
         let request = Request::builder().method(method).uri(path).body(body).expect("a request");
-        let response = match router(served).oneshot(request).await {
+        let response = match self.api().router().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         };
@@ -92,14 +94,13 @@ impl World {
 
     /// Creates a Job that never ends.
     async fn job(&self, name: &str, image: &str) {
-        let api = Api::new(self.engine.handle().clone(), Arc::clone(&self.modules));
         let job = json!({
             "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name},
             "spec": {"template": {"spec": {
                 "restartPolicy": "Never", "containers": [{"name": "c", "image": image, "args": ["wait"]}],
             }}},
         });
-        let answer = api.post("/apis/batch/v1/namespaces/default/jobs", &job).await;
+        let answer = self.api().post("/apis/batch/v1/namespaces/default/jobs", &job).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
     }
 }
@@ -270,8 +271,7 @@ fn a_module_of_the_largest_size_is_taken_and_one_byte_more_is_refused() {
         let request = Request::builder().method("PUT").uri("/modules/big");
         let request =
             request.header("content-length", MODULE_BYTES_MAX + 1).body(stalled(Vec::new())).expect("a request");
-        let served = Served::new(world.engine.handle().clone(), Arc::clone(&world.modules));
-        let response = router(served).oneshot(request).await.expect("an answer");
+        let response = world.api().router().oneshot(request).await.expect("an answer");
         assert_eq!(response.status().as_u16(), 413, "refused by its length");
         assert!(world.get("/modules/big").await.status == 404 && world.files().len() == 2);
         world

@@ -14,6 +14,7 @@ mod log;
 mod namespaces;
 mod pods;
 mod router;
+pub mod serve;
 mod status;
 #[cfg(test)]
 mod tests;

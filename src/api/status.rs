@@ -39,6 +39,8 @@ pub enum StatusReason {
     TooManyRequests,
     /// 500: our fault.
     InternalError,
+    /// 503: not now, and not soon.
+    ServiceUnavailable,
     /// 504: it did not happen in time.
     Timeout,
 }
@@ -61,6 +63,7 @@ impl StatusReason {
             Self::Invalid => 422,
             Self::TooManyRequests => 429,
             Self::InternalError => 500,
+            Self::ServiceUnavailable => 503,
             Self::Timeout => 504,
         }
     }
@@ -322,6 +325,12 @@ impl Status {
     pub fn too_many_requests(seconds: u32) -> Self {
         Self::plain(StatusReason::TooManyRequests, "Too many requests, please try again later.")
             .with_details(Details { retry_after_seconds: seconds, ..Details::default() })
+    }
+
+    /// 503 (kubernetes: `NewServiceUnavailable`).
+    #[must_use]
+    pub fn unavailable(reason: impl Into<String>) -> Self {
+        Self::plain(StatusReason::ServiceUnavailable, reason)
     }
 
     /// 500.

@@ -3,7 +3,7 @@
 use super::error::{CliError, code};
 use super::local::Local;
 use super::progress::{Done, Progress};
-use super::{bytes_text, duration_text, grouped};
+use super::{bytes_text, duration_text, grouped, signals};
 use crate::base::{JobId, NO_INDEX, Time, Uid};
 use crate::engine::{Handle, Health, now};
 use crate::exec::{LogEntry, Stream};
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 use tokio::sync::Notify;
 
 /// Changes looked at before the display is refreshed.
@@ -126,8 +126,8 @@ impl Tally {
 impl Follower {
     /// Starts to follow what `local` has done since its boot, and to listen for ^C.
     pub(super) fn new(local: &Local, has_data_dir: bool) -> Result<Self, CliError> {
-        let interrupt =
-            listen().map_err(|error| CliError::new(code::ENGINE, format!("cannot listen for ^C: {error}")))?;
+        let interrupt = signals::first_of(&[SignalKind::interrupt()])
+            .map_err(|error| CliError::new(code::ENGINE, format!("cannot listen for ^C: {error}")))?;
         let handle = local.handle().clone();
         let since_rv = local.engine.booted_rv();
         Ok(Self {
@@ -407,27 +407,6 @@ fn cursor_from(handle: &Handle, rv: u64) -> Cursor {
             Err(_overtaken) => from = view.rv(),
         }
     }
-}
-
-/// Listens for ^C on a thread of its own: the first one is notified, the second ends the process at once, whatever it is
-/// busy with.
-fn listen() -> std::io::Result<Arc<Notify>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let mut signals = {
-        let _context = runtime.enter();
-        signal(SignalKind::interrupt())?
-    };
-    let first = Arc::new(Notify::new());
-    let notify = Arc::clone(&first);
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        runtime.block_on(async {
-            signals.recv().await;
-            notify.notify_one();
-            signals.recv().await;
-            std::process::exit(i32::from(code::INTERRUPTED));
-        });
-    })?;
-    Ok(first)
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ mod machine;
 mod manifest;
 mod progress;
 mod run;
+mod serve;
+mod signals;
 
 use clap::{Parser, Subcommand};
 use error::code;
@@ -30,6 +32,8 @@ struct Args {
 enum Command {
     /// Run Job manifests or one wasm program to the end, without a server
     Run(run::RunArgs),
+    /// Serve the Kubernetes API for Jobs to kubectl and every other client
+    Serve(serve::ServeArgs),
     /// Show what a wasm module is, what it needs, and what would be refused
     Inspect(inspect::InspectArgs),
     /// Measure this machine: the bare wasmtime loop, and Jobs beside it
@@ -44,6 +48,7 @@ Coracle runs Kubernetes Jobs whose pods are WebAssembly modules.
   coracle run prog.wasm --completions 1000 --parallelism 8
                                                an Indexed Job of 1000 pods
   coracle run jobs/ --data-dir ./state         keep everything on disk; a killed run goes on where it was
+  coracle serve                                the Kubernetes API for Jobs; it says how kubectl finds it
   coracle inspect prog.wasm                    what a module is and needs
   coracle bench job                            pods a second, beside bare wasmtime
 
@@ -65,6 +70,7 @@ pub fn main() -> ExitCode {
             Ok(code::DONE)
         }
         Some(Command::Run(args)) => run::run(args),
+        Some(Command::Serve(args)) => serve::serve(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Bench(args)) => bench::bench(&args),
     };

@@ -10,11 +10,16 @@ use axum::http::{Method, Request, header};
 use axum::response::IntoResponse as _;
 use serde_json::Value;
 use std::sync::Arc;
+use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 /// The API of an engine.
 #[derive(Debug, Clone)]
-pub struct Api(Router);
+pub struct Api {
+    router: Router,
+    /// True once the streams that would not end by themselves have to.
+    shutdown: watch::Sender<bool>,
+}
 
 /// What the API answered.
 #[derive(Debug)]
@@ -41,13 +46,19 @@ impl Api {
     /// The API of the engine behind `handle`, whose modules are `modules`.
     #[must_use]
     pub fn new(handle: Handle, modules: Arc<Modules>) -> Self {
-        Self(router(Served::new(handle, modules)))
+        let served = Served::new(handle, modules);
+        let shutdown = served.shutdown.clone();
+        Self { router: router(served), shutdown }
     }
 
     /// The router itself, for a listener.
-    #[cfg(test)]
     pub(super) fn router(&self) -> Router {
-        self.0.clone()
+        self.router.clone()
+    }
+
+    /// What ends watches and logs that are followed.
+    pub(super) fn shutdown(&self) -> watch::Sender<bool> {
+        self.shutdown.clone()
     }
 
     /// GET `path`.
@@ -68,7 +79,7 @@ impl Api {
     async fn call(&self, method: Method, path: &str, body: String) -> Answer {
         let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
         let response = match request.body(Body::from(body)) {
-            Ok(request) => match self.0.clone().oneshot(request).await {
+            Ok(request) => match self.router.clone().oneshot(request).await {
                 Ok(response) => response,
                 Err(never) => match never {},
             },

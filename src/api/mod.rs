@@ -15,6 +15,7 @@ mod namespace;
 mod nodes;
 mod pods;
 mod router;
+pub mod serve;
 mod status;
 mod stream;
 mod table;

@@ -8,12 +8,13 @@ use super::{Status, decode, log, modules, write};
 use crate::engine::Handle;
 use crate::modules::Modules;
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use http_body_util::LengthLimitError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -33,7 +34,13 @@ pub(super) struct Served {
 
 impl Served {
     pub(super) fn new(handle: Handle, modules: Arc<Modules>) -> Self {
-        Self { handle, modules, reads: Arc::default(), shutdown: watch::Sender::new(false), followers: log::Followers::default() }
+        Self {
+            handle,
+            modules,
+            reads: Arc::default(),
+            shutdown: watch::Sender::new(false),
+            followers: log::Followers::default(),
+        }
     }
 }
 
@@ -192,9 +199,25 @@ impl<S: Send + Sync> FromRequest<S> for Sent {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Status> {
         let content_type = content_type(request.headers());
-        let bytes = axum::body::to_bytes(request.into_body(), decode::BODY_BYTES_MAX).await;
-        Ok(Self { bytes: bytes.map_err(|_| Status::too_large(decode::BODY_BYTES_MAX))?, content_type })
+        let bytes = read_body(request.into_body(), decode::BODY_BYTES_MAX).await?;
+        Ok(Self { bytes, content_type })
     }
+}
+
+/// A whole body of at the most `bytes_max`; one that is announced as larger is not waited for.
+async fn read_body(body: Body, bytes_max: usize) -> Result<Bytes, Status> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > bytes_max {
+        return Err(Status::too_large(bytes_max));
+    }
+    axum::body::to_bytes(body, bytes_max).await.map_err(|error| {
+        let is_too_large = std::error::Error::source(&error).is_some_and(|source| source.is::<LengthLimitError>());
+        if is_too_large {
+            Status::too_large(bytes_max)
+        } else {
+            Status::bad_request(format!("the body cannot be read: {error}"))
+        }
+    })
 }
 
 fn content_type(headers: &HeaderMap) -> Option<String> {

@@ -40,6 +40,8 @@ pub enum StatusReason {
     TooManyRequests,
     /// 500: our fault.
     InternalError,
+    /// 503: not now, and not soon.
+    ServiceUnavailable,
     /// 504: it did not happen in time.
     Timeout,
 }
@@ -62,6 +64,7 @@ impl StatusReason {
             Self::Invalid => 422,
             Self::TooManyRequests => 429,
             Self::InternalError => 500,
+            Self::ServiceUnavailable => 503,
             Self::Timeout => 504,
         }
     }
@@ -384,6 +387,12 @@ impl Status {
             causes,
             ..Details::default()
         })
+    }
+
+    /// 503 (kubernetes: `NewServiceUnavailable`).
+    #[must_use]
+    pub fn unavailable(reason: impl Into<String>) -> Self {
+        Self::plain(StatusReason::ServiceUnavailable, reason)
     }
 
     /// 500.

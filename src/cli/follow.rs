@@ -1,10 +1,10 @@
 //! Following Jobs to their end: the pods' output, their failures, and how far it all is.
 
-use super::bytes_text;
 use super::error::{CliError, code};
 use super::local::Local;
 use super::progress::{Done, Progress};
 use super::summary::{self, Ending, FailedPod};
+use super::{bytes_text, signals};
 use crate::base::{JobId, Time, Uid};
 use crate::engine::{Handle, Health, now};
 use crate::exec::{LogEntry, Stream};
@@ -15,7 +15,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 /// Changes looked at before the display is refreshed.
@@ -130,8 +129,7 @@ impl Tally {
 impl Follower {
     /// Starts to follow what `local` has done since its boot, and to listen for ^C.
     pub(super) fn new(local: &Local, has_data_dir: bool) -> Result<Self, CliError> {
-        let interrupt =
-            listen().map_err(|error| CliError::new(code::ENGINE, format!("cannot listen for ^C: {error}")))?;
+        let interrupt = signals::interrupt()?;
         let handle = local.handle().clone();
         let since_rv = local.engine.booted_rv();
         Ok(Self {
@@ -374,27 +372,6 @@ fn cursor_from(handle: &Handle, rv: u64) -> Cursor {
             Err(_overtaken) => from = view.rv(),
         }
     }
-}
-
-/// Listens for ^C on a thread of its own: the first one is notified, the second ends the process at once, whatever it is
-/// busy with.
-pub(super) fn listen() -> std::io::Result<Arc<Notify>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let mut signals = {
-        let _context = runtime.enter();
-        signal(SignalKind::interrupt())?
-    };
-    let first = Arc::new(Notify::new());
-    let notify = Arc::clone(&first);
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        runtime.block_on(async {
-            signals.recv().await;
-            notify.notify_one();
-            signals.recv().await;
-            std::process::exit(i32::from(code::INTERRUPTED));
-        });
-    })?;
-    Ok(first)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::modules::Modules;
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::store::{Sqlite, Store, StoreError};
 use std::fs::{DirBuilder, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,7 +34,7 @@ impl Local {
     /// Boots. With `data_dir` everything is kept there; without, it is gone at the end.
     pub(super) fn open(data_dir: Option<&Path>) -> Result<Self, CliError> {
         if let Some(dir) = data_dir {
-            DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| unusable(dir, &error))?;
+            make_data_dir(dir)?;
         }
         let within = |name: &str| data_dir.map(|dir| dir.join(name));
         // The directory may be one that others can read; what is in it they cannot.
@@ -80,15 +81,30 @@ pub(super) fn io_runtime() -> Result<Runtime, CliError> {
 
 /// Where compiled modules are kept when there is no data directory.
 fn user_cache() -> Option<PathBuf> {
+    user_dir("XDG_CACHE_HOME", ".cache")
+}
+
+/// This user's directory for coracle: in the one that the environment names, or else in `within_home`.
+pub(super) fn user_dir(variable: &str, within_home: &str) -> Option<PathBuf> {
     let given = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = given("XDG_CACHE_HOME").or_else(|| given("HOME").map(|home| home.join(".cache")))?;
+    let base = given(variable).or_else(|| given("HOME").map(|home| home.join(within_home)))?;
     Some(base.join("coracle"))
 }
 
-fn unusable(dir: &Path, error: &std::io::Error) -> CliError {
+/// Makes the data directory, for its owner alone, where it is not there.
+pub(super) fn make_data_dir(dir: &Path) -> Result<(), CliError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| unusable(dir, &error))
+}
+
+/// The error for a data directory, or a file in it, that cannot be used.
+pub(super) fn unusable(path: &Path, error: &std::io::Error) -> CliError {
+    let help = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room and run the same command again",
+        _ => "name one that you may write to: --data-dir ./state",
+    };
     CliError::new(code::ENGINE, format!("the data directory cannot be used: {error}"))
-        .at(Place::file(&dir.display().to_string()))
-        .help("name one that you may write to: --data-dir ./state")
+        .at(Place::file(&path.display().to_string()))
+        .help(help)
 }
 
 fn store_error(dir: &Path, error: &StoreError) -> CliError {

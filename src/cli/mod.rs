@@ -16,6 +16,8 @@ mod progress;
 mod push;
 mod remote;
 mod run;
+mod serve;
+mod signals;
 mod summary;
 
 use clap::{Parser, Subcommand};
@@ -34,6 +36,8 @@ struct Args {
 enum Command {
     /// Run Job manifests or one wasm program to the end, without a server
     Run(run::RunArgs),
+    /// Serve the Kubernetes API for Jobs to kubectl and every other client
+    Serve(serve::ServeArgs),
     /// Give a wasm module to a server, under the name that Jobs use as their image
     Push(push::PushArgs),
     /// Show what a wasm module is, what it needs, and what would be refused
@@ -51,6 +55,7 @@ Coracle runs Kubernetes Jobs whose pods are WebAssembly modules.
                                                an Indexed Job of 1000 pods
   coracle run jobs/ --data-dir ./state         keep everything on disk; a killed run goes on where it was
   coracle push prog.wasm                       give a program to the server that the kubeconfig names
+  coracle serve                                the Kubernetes API for Jobs; it says how kubectl finds it
   coracle inspect prog.wasm                    what a module is and needs
   coracle bench job                            pods a second, beside bare wasmtime
 
@@ -73,6 +78,7 @@ pub fn main() -> ExitCode {
         }
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Push(args)) => push::push(&args),
+        Some(Command::Serve(args)) => serve::serve(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Bench(args)) => bench::bench(&args),
     };

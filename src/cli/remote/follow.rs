@@ -8,8 +8,9 @@ use super::{Connection, RemoteError, Server};
 use crate::api::path_segment;
 use crate::base::{Time, Uid};
 use crate::cli::error::{CliError, code};
-use crate::cli::follow::{Ended, FAILURES_TOLD_MAX, Followed, REFRESH, listen};
+use crate::cli::follow::{Ended, FAILURES_TOLD_MAX, Followed, REFRESH};
 use crate::cli::progress::{Done, Progress};
+use crate::cli::signals;
 use crate::cli::summary::{self, Ending, FailedPod};
 use crate::engine::now;
 use bytes::Bytes;
@@ -132,9 +133,7 @@ pub(in crate::cli) struct RemoteFollower {
 impl RemoteFollower {
     /// Starts to listen for ^C.
     pub(in crate::cli) fn new(server: &Arc<Server>) -> Result<Self, CliError> {
-        let interrupt =
-            listen().map_err(|error| CliError::new(code::ENGINE, format!("cannot listen for ^C: {error}")))?;
-        Ok(Self::heard(server, interrupt))
+        Ok(Self::heard(server, signals::interrupt()?))
     }
 
     fn heard(server: &Arc<Server>, interrupt: Arc<Notify>) -> Self {

@@ -71,7 +71,7 @@ start() {
     "$coracle" serve --data-dir "$data" --listen "$1" 2>>"$work/serve.log" &
     server=$!
     soon ok k get --raw /readyz
-    port=$(sed -n 's|.*server: https://127.0.0.1:\([0-9]*\).*|\1|p' "$KUBECONFIG")
+    port=$(sed -n 's|.*server: .*https://127.0.0.1:\([0-9]*\).*|\1|p' "$KUBECONFIG")
     url=https://127.0.0.1:$port
 }
 

@@ -40,6 +40,9 @@ const PIECES_MAX: usize = 8;
 /// A body from which nothing comes for so long has stalled, and its place is given to another.
 const STALL_MAX: Duration = Duration::from_secs(30);
 
+/// A client that goes on sending what was refused is listened to for so long, and for [`MODULE_BYTES_MAX`] bytes.
+const HEAR_OUT_MAX: Duration = Duration::from_secs(10);
+
 /// Imports that a description lists.
 const LISTED_MAX: usize = 1000;
 
@@ -53,22 +56,50 @@ pub(super) async fn upload(
     State(modules): Library,
     Names([name]): Names<1>,
     headers: HeaderMap,
-    body: Body,
+    mut body: Body,
 ) -> Answered {
-    let image = parse(&name)?;
+    let (image, staged) = match take(&modules, &name, &headers, &mut body).await {
+        Ok(taken) => taken,
+        Err(status) => {
+            tokio::spawn(tokio::time::timeout(HEAR_OUT_MAX, hear_out(body)));
+            return Err(status);
+        }
+    };
+    // All of it is here: whether it is kept does not depend on whether the client waits for the answer.
+    let admitted = tokio::spawn(admit(handle, modules, image, staged)).await;
+    admitted.map_err(|error| Status::internal(&error))?
+}
+
+async fn take(
+    modules: &Modules,
+    name: &str,
+    headers: &HeaderMap,
+    body: &mut Body,
+) -> Result<(ImageRef, Staged), Status> {
+    let image = parse(name)?;
     let upload = modules.begin(&image)?;
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > MODULE_BYTES_MAX as u64) {
         return Err(Status::too_large(MODULE_BYTES_MAX));
     }
     let staged = receive(upload, body, STALL_MAX).await?;
-    // All of it is here: whether it is kept does not depend on whether the client waits for the answer.
-    let admitted = tokio::spawn(admit(handle, modules, image, staged)).await;
-    admitted.map_err(|error| Status::internal(&error))?
+    Ok((image, staged))
+}
+
+/// A client that is refused while it still sends hears of it only when its stream is not cut off (curl 7.88 on HTTP/2 ends
+/// with error 92): what comes is thrown away for a while.
+async fn hear_out(mut body: Body) {
+    let mut left = MODULE_BYTES_MAX;
+    while let Some(Ok(frame)) = body.frame().await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            return;
+        }
+    }
 }
 
 /// Writes the body, which never is in memory as a whole, on a thread that may wait for the disk.
-async fn receive(mut upload: Upload, mut body: Body, stall: Duration) -> Result<Staged, Status> {
+async fn receive(mut upload: Upload, body: &mut Body, stall: Duration) -> Result<Staged, Status> {
     let (pieces, mut waiting) = mpsc::channel::<Bytes>(PIECES_MAX);
     let writer = tokio::task::spawn_blocking(move || {
         while let Some(piece) = waiting.blocking_recv() {

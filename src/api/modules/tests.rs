@@ -215,7 +215,8 @@ fn a_body_that_breaks_or_stalls_leaves_nothing() {
         assert!(sent.text.contains("the body ended early"), "{}", sent.text);
         let image = ImageRef::parse("app").expect("a name");
         let upload = world.modules.begin(&image).expect("a place");
-        let stall = receive(upload, stalled(vec![half]), Duration::from_millis(1)).await.expect_err("nothing comes");
+        let stall =
+            receive(upload, &mut stalled(vec![half]), Duration::from_millis(1)).await.expect_err("nothing comes");
         assert!(stall.message.starts_with("no bytes came for"), "{stall}");
         assert_eq!(world.files(), Vec::<String>::new());
         world

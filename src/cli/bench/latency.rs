@@ -59,7 +59,10 @@ pub(super) fn latency(args: &LatencyArgs) -> Result<u8, CliError> {
     let spawned = if args.server { None } else { Some(Spawned::start(args.data_dir.as_deref())?) };
     let (times, idle_bytes) = io_runtime()?.block_on(async {
         let (server, mut connection) = match &spawned {
-            Some(spawned) => (spawned.server()?, spawned.ready().await?),
+            Some(spawned) => {
+                let connection = spawned.ready().await?;
+                (spawned.server()?, connection)
+            }
             None => {
                 let server = Server::find(&args.remote)?;
                 let connection = server.connection();

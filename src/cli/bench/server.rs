@@ -75,7 +75,8 @@ impl Spawned {
                 }
                 if modified(&self.dir).is_some_and(|time| Some(time) != self.old) {
                     let mut connection = self.server()?.connection();
-                    if connection.get("/readyz").await.is_ok_and(|answer| answer.status == 200) {
+                    // One that is not ready does not listen yet, or says 503.
+                    if connection.get("/readyz").await.is_ok_and(|answer| answer.status < 500) {
                         return Ok(connection);
                     }
                 }

@@ -18,6 +18,8 @@ mod router;
 mod status;
 mod stream;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 mod write;
 

@@ -43,7 +43,9 @@ fn content_types_that_name_json_or_yaml_are_read() {
 fn field_validation_takes_three_words() {
     use FieldValidation::{Ignore, Strict, Warn};
     let mut errors = FieldErrors::default();
-    for (word, wanted) in [(None, Warn), (Some(""), Warn), (Some("Warn"), Warn), (Some("Strict"), Strict), (Some("Ignore"), Ignore)] {
+    for (word, wanted) in
+        [(None, Warn), (Some(""), Warn), (Some("Warn"), Warn), (Some("Strict"), Strict), (Some("Ignore"), Ignore)]
+    {
         assert_eq!(FieldValidation::read(word, &mut errors), wanted);
     }
     assert!(errors.is_empty());

@@ -18,13 +18,13 @@ use super::field::{FieldError, FieldErrors};
 use super::status::{JOBS, Resource, Status};
 use crate::model::JobSpec;
 pub use defaults::Identity;
+pub(super) use defaults::texts_for_nulls;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 pub use offered::COMPLETIONS_MAX;
+pub(super) use offered::is_foreign as is_foreign_annotation;
 use serde_json::Value;
 use std::sync::Arc;
-pub(super) use defaults::texts_for_nulls;
-pub(super) use offered::is_foreign as is_foreign_annotation;
 pub(super) use validate::{validate_meta_update, validate_of_namespace};
 
 const JOB: Expected = Expected {

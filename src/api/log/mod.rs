@@ -10,11 +10,11 @@ mod reading;
 #[cfg(test)]
 mod tests;
 
+use super::Status;
 use super::pods::find;
 use super::router::{Answered, Engine, Names, Query};
 use super::stream::chunks;
 use super::write::RETRY_AFTER_S;
-use super::Status;
 use crate::base::JobId;
 use crate::engine::{Handle, now};
 use crate::exec::Logs;
@@ -111,10 +111,7 @@ fn end_of(logs: &Logs, pod: &PodRecord, seen: LogExtent) -> LogExtent {
 }
 
 /// The next chunk, waited for when there is a follower.
-async fn next(
-    mut reading: Reading,
-    mut follower: Option<Follower>,
-) -> Option<(Bytes, (Reading, Option<Follower>))> {
+async fn next(mut reading: Reading, mut follower: Option<Follower>) -> Option<(Bytes, (Reading, Option<Follower>))> {
     loop {
         let bytes;
         // Segments are files, so the thread that serves everybody does not read them.

@@ -17,12 +17,8 @@ use super::{NAMESPACES, Resource, Status};
 use crate::base::{Time, Uid};
 use crate::control::WriteError;
 use crate::engine::RequestError;
-pub(super) use jobs::{
-    create as create_job, delete as delete_job, patch as patch_job, update as update_job,
-};
-pub(super) use namespaces::{
-    create as create_namespace, patch as patch_namespace, update as update_namespace,
-};
+pub(super) use jobs::{create as create_job, delete as delete_job, patch as patch_job, update as update_job};
+pub(super) use namespaces::{create as create_namespace, patch as patch_namespace, update as update_namespace};
 
 /// kubernetes: a generated name that exists is drawn again, so often at the most.
 const NAME_DRAWS: usize = 8;

@@ -82,7 +82,10 @@ async fn all(server: &Server, path: &str) -> String {
     answer.text
 }
 
-fn options(pairs: &[(&str, &str)]) -> Result<LogOptions, (u16, String)> {
+/// Parameters of a query.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+fn options(pairs: Pairs<'_>) -> Result<LogOptions, (u16, String)> {
     LogOptions::read(&Query::of(pairs), "p", Time(100_000)).map_err(|status| (status.code(), status.message))
 }
 
@@ -117,7 +120,7 @@ fn options_are_read_and_refused_in_the_words_of_the_reference() {
     let off = off.expect("good options");
     assert!(!off.follow && !off.previous && !off.timestamps && off.container.is_none());
     let invalid = |text: &str| (422, format!("PodLogOptions \"p\" is invalid: {text}"));
-    let cases: [(&[(&str, &str)], (u16, String)); 9] = [
+    let cases: [(Pairs<'_>, (u16, String)); 9] = [
         (&[("tailLines", "-1")], invalid("tailLines: Invalid value: -1: must be greater than or equal to 0")),
         (&[("limitBytes", "0")], invalid("limitBytes: Invalid value: 0: must be greater than 0")),
         (&[("sinceSeconds", "0")], invalid("sinceSeconds: Invalid value: 0: must be greater than 0")),
@@ -155,7 +158,7 @@ fn shown(pairs: &[(&str, &str)], pieces: &[(u64, &str)]) -> String {
 #[test]
 fn lines_are_whole_although_they_were_written_in_pieces() {
     let pieces = [(1_999, "a"), (2_000, "b\nc\n"), (2_500, "\nd"), (3_000, "e")];
-    let cases: [(&[(&str, &str)], &str); 7] = [
+    let cases: [(Pairs<'_>, &str); 7] = [
         (&[], "ab\nc\n\nde"),
         // The line `ab` was begun before.
         (&[("sinceTime", "1970-01-01T00:00:02Z")], "c\n\nde"),

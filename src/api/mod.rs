@@ -18,7 +18,7 @@ mod router;
 mod status;
 mod stream;
 #[cfg(test)]
-mod testing;
+mod client;
 #[cfg(test)]
 mod tests;
 mod write;

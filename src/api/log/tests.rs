@@ -5,7 +5,7 @@ use super::lines::Lines;
 use super::options::LogOptions;
 use super::reading::CHUNK_BYTES;
 use crate::api::router::Query;
-use crate::api::testing::{JOBS_PATH, PODS_PATH, Server, job, with_server};
+use crate::api::client::{JOBS_PATH, PODS_PATH, Server, job, with_server};
 use crate::base::Time;
 use axum::body::Body;
 use http_body_util::BodyExt as _;

@@ -1,6 +1,6 @@
 //! DELETE of a Job.
 
-use crate::api::testing::{JOBS_PATH, JSON, PODS_PATH, PROTOBUF, job, with_server};
+use crate::api::client::{JOBS_PATH, JSON, PODS_PATH, PROTOBUF, job, with_server};
 use prost::Message as _;
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! Create, update and patch of namespaces.
 
-use crate::api::testing::{JSON, MERGE_PATCH, with_server};
+use crate::api::client::{JSON, MERGE_PATCH, with_server};
 use serde_json::{Value, json};
 
 const ALL: &str = "/api/v1/namespaces";

@@ -4,6 +4,8 @@
 //! with `router.rs`, then `job/mod.rs` (what happens to a Job that is sent), then `status.rs`. Invariant: outside input
 //! ends here as a typed, validated value or as a [`Status`], never as a panic.
 
+#[cfg(test)]
+mod client;
 pub mod decode;
 mod field;
 pub mod job;

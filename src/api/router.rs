@@ -172,6 +172,12 @@ impl Query {
         Self(pairs.into_iter().rev().collect())
     }
 
+    /// The query of these parameters.
+    #[cfg(test)]
+    pub(super) fn of_pairs(pairs: &[(&str, &str)]) -> Self {
+        Self(pairs.iter().rev().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }

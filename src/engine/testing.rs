@@ -7,8 +7,9 @@ use crate::store::{Sqlite, Store};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Guests that print their first argument and end with it as their exit code; `wait` never ends. Modules whose name begins
-/// with `refused` cannot be linked.
+/// Guests that print their first argument and end with it as their exit code; `wait` never ends, and `copy=<path>` prints what is
+/// appended to that file until the file is gone.
+/// Modules whose name begins with `refused` cannot be linked.
 struct Scripted;
 
 impl Runtime for Scripted {
@@ -36,13 +37,15 @@ impl Runtime for Scripted {
     fn run(&self, (): (), pod: PodSetup, log: PodLog) -> impl Future<Output = Result<Outcome, Busy>> + 'static {
         async move {
             let word = pod.args.get(1).cloned().unwrap_or_default();
+            if let Some(path) = word.strip_prefix("copy=") {
+                copy(Path::new(path), &log).await;
+                return Ok(ended(0));
+            }
             log.write(Stream::Stdout, word.as_bytes());
             if word == "wait" {
                 std::future::pending::<()>().await;
             }
-            let exit_code = word.parse().unwrap_or(0);
-            let reason = if exit_code == 0 { Reason::Completed } else { Reason::Error };
-            Ok(Outcome { exit_code, reason, fuel: 0, peak_bytes: 0, message: None, trace: None })
+            Ok(ended(word.parse().unwrap_or(0)))
         }
     }
 
@@ -54,6 +57,20 @@ impl Runtime for Scripted {
 
     fn slots(&self) -> usize {
         128
+    }
+}
+
+fn ended(exit_code: u8) -> Outcome {
+    let reason = if exit_code == 0 { Reason::Completed } else { Reason::Error };
+    Outcome { exit_code, reason, fuel: 0, peak_bytes: 0, message: None, trace: None }
+}
+
+async fn copy(path: &Path, log: &PodLog) {
+    let mut copied = 0;
+    while let Ok(text) = std::fs::read(path) {
+        log.write(Stream::Stdout, &text[copied..]);
+        copied = text.len();
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
 }
 

@@ -122,7 +122,7 @@ fn a_chain_crosses_segments_and_the_oldest_are_removed() {
 #[test]
 fn a_record_may_be_larger_than_a_segment() {
     let mut world = World::new(None, 1, 0);
-    let big = vec![b'x'; 300_000];
+    let big = vec![b'x'; 200_000];
     let a = world.append(0, LogExtent::default(), 1, &[(Stdout, &big)]);
     world.flush();
     assert_eq!(world.text(a).len(), big.len(), "an open segment is never removed");

@@ -12,6 +12,9 @@ use serde_json::Value;
 /// their `false` is kept.
 const FALSE_IS_ABSENT: [&str; 7] = ["stdin", "stdinOnce", "tty", "hostNetwork", "hostPID", "hostIPC", "readOnly"];
 
+/// Numbers whose 0 says nothing.
+const ZERO_IS_ABSENT: [&str; 2] = ["hostPort", "generation"];
+
 /// Texts whose emptiness says something, for the same reason.
 const EMPTY_IS_PRESENT: [&str; 7] = [
     "containerName",
@@ -67,7 +70,7 @@ fn says_something(key: &str, field: &Value) -> bool {
         Value::String(text) => !text.is_empty() || EMPTY_IS_PRESENT.contains(&key),
         Value::Bool(value) => *value || !FALSE_IS_ABSENT.contains(&key),
         Value::Object(entries) => !entries.is_empty() || !MAPS.contains(&key),
-        Value::Number(number) => key != "hostPort" || number.as_i64() != Some(0),
+        Value::Number(number) => !ZERO_IS_ABSENT.contains(&key) || number.as_i64() != Some(0),
     }
 }
 

@@ -205,3 +205,20 @@ impl Start {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_too_many_places_the_oldest_are_kept() {
+        let mut places = Places::default();
+        let newest = u32::try_from(PLACES_MAX).expect("fits") + 1;
+        for offset in (0..=newest).rev() {
+            places.push(LogExtent { segment: 0, offset, bytes: 0 });
+        }
+        assert_eq!(places.0.len(), PLACES_MAX);
+        let offsets = places.0.front().zip(places.0.back()).map(|(first, last)| (first.offset, last.offset));
+        assert_eq!(offsets, Some((0, newest - 2)));
+    }
+}

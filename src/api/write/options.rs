@@ -86,10 +86,11 @@ pub(super) fn dry_run(values: &[&str], errors: &mut FieldErrors) -> bool {
 mod tests {
     use super::*;
 
-    fn read(verb: Verb, pairs: &[(&str, &str)]) -> Result<WriteOptions, String> {
-        let pairs: Vec<String> =
-            pairs.iter().map(|(name, value)| format!("{name}={}", crate::api::path_segment(value))).collect();
-        WriteOptions::read(&Query::of(&pairs.join("&")), verb).map_err(|status| {
+    /// Parameters of a query.
+    type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+    fn read(verb: Verb, pairs: Pairs<'_>) -> Result<WriteOptions, String> {
+        WriteOptions::read(&Query::of_pairs(pairs), verb).map_err(|status| {
             assert_eq!(status.code(), 422);
             status.message
         })
@@ -117,7 +118,7 @@ mod tests {
 
     #[test]
     fn wrong_options_are_refused_in_the_words_of_the_reference() {
-        let cases: [(Verb, &[(&str, &str)], &str); 5] = [
+        let cases: [(Verb, Pairs<'_>, &str); 5] = [
             (
                 Verb::Create,
                 &[("fieldManager", "a\u{7}b")],

@@ -133,6 +133,12 @@ pub(super) fn object(message: &[u8], table: &[Field]) -> Result<Value, Fault> {
     Ok(Value::Object(object))
 }
 
+/// The value of a whole body.
+#[cfg(test)]
+pub(in crate::api) fn value_of(body: &[u8], table: &[Field]) -> Value {
+    object(open(body).expect("a body").raw, table).expect("a message")
+}
+
 /// Reads `message` into `object`; of a repeated single field the last counts, messages are merged (protobuf's rule).
 fn merge(message: &[u8], table: &[Field], object: &mut Map<String, Value>) -> Result<(), Fault> {
     for wired in Fields::new(message) {

@@ -1,0 +1,6 @@
+//! Writes through the router, over a whole engine.
+
+mod delete;
+mod goldens;
+mod jobs;
+mod namespaces;

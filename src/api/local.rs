@@ -44,6 +44,12 @@ impl Api {
         Self(router(Served { handle, modules }))
     }
 
+    /// The router itself.
+    #[cfg(test)]
+    pub(super) fn router(&self) -> Router {
+        self.0.clone()
+    }
+
     /// GET `path`.
     pub async fn get(&self, path: &str) -> Answer {
         self.call(Method::GET, path, String::new()).await

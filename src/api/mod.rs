@@ -4,7 +4,9 @@
 //! with `router.rs`, then `job/mod.rs` (what happens to a Job that is sent), then `status.rs`. Invariant: outside input
 //! ends here as a typed, validated value or as a [`Status`], never as a panic.
 
+mod about;
 pub mod decode;
+mod discovery;
 mod events;
 mod field;
 pub mod job;
@@ -12,10 +14,14 @@ mod jobs;
 mod local;
 mod log;
 mod namespaces;
+mod openapi;
 mod pods;
+mod resources;
 mod router;
 mod status;
 mod table;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
 

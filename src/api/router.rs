@@ -3,7 +3,7 @@
 //! Knows how a request becomes a handler's arguments and how an answer becomes HTTP. The same router serves sockets and,
 //! through [`Api`](super::Api), callers in this process.
 
-use super::{Status, decode, events, jobs, log, namespaces, pods};
+use super::{Status, about, decode, discovery, events, jobs, log, namespaces, openapi, pods};
 use crate::engine::Handle;
 use crate::modules::Modules;
 use axum::Router;
@@ -48,8 +48,12 @@ pub(super) fn router(served: Served) -> Router {
         .route("/api/v1/namespaces/{namespace}/events", get(events::list))
         .route("/api/v1/namespaces", get(namespaces::list).post(namespaces::create))
         .route("/api/v1/namespaces/{name}", get(namespaces::read))
+        .route_layer(axum::middleware::from_fn(about::refuse_head))
+        .merge(about::routes())
+        .merge(discovery::routes())
+        .merge(openapi::routes())
         .method_not_allowed_fallback(async || Status::method_not_allowed())
-        .fallback(async || Status::unknown_resource())
+        .fallback(about::nothing)
         .with_state(served)
 }
 

@@ -280,6 +280,16 @@ impl Status {
         Self::plain(StatusReason::Expired, message)
     }
 
+    /// 406: none of the forms that are offered is accepted.
+    #[must_use]
+    pub fn not_acceptable() -> Self {
+        Self::plain(
+            StatusReason::NotAcceptable,
+            "406: Not Acceptable\n\nAvailable representations: application/json, application/json;stream=watch",
+        )
+        .with_details(Details::default())
+    }
+
     /// 413: the body has more than `bytes_max` bytes.
     #[must_use]
     pub fn too_large(bytes_max: usize) -> Self {

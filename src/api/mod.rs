@@ -4,9 +4,11 @@
 //! with `router.rs`, then `job/mod.rs` (what happens to a Job that is sent), then `status.rs`. Invariant: outside input
 //! ends here as a typed, validated value or as a [`Status`], never as a panic.
 
+mod about;
 #[cfg(test)]
 mod client;
 pub mod decode;
+mod discovery;
 mod field;
 pub mod job;
 mod list;
@@ -15,12 +17,16 @@ mod log;
 mod modules;
 mod namespace;
 mod nodes;
+mod openapi;
 mod pods;
+mod resources;
 mod router;
 pub mod serve;
 mod status;
 mod stream;
 mod table;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
 mod write;

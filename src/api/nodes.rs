@@ -3,15 +3,13 @@
 //! Knows the machine, no pods. Invariant: name, uid and creationTimestamp stay the same for as long as the data
 //! directory does; everything but readiness stays the same for as long as the server runs.
 
+use super::about::GIT_VERSION;
 use crate::base::Uid;
 use crate::engine::{Handle, Health, now};
 use crate::view::NODE_NAME;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, OnceLock};
-
-/// The Kubernetes version whose API this is, and ours: what `/version` and the node say.
-pub(super) const GIT_VERSION: &str = concat!("v1.36.2+coracle.", env!("CARGO_PKG_VERSION"));
 
 /// What runs the guests.
 const RUNTIME_VERSION: &str = "wasmtime://48";

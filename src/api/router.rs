@@ -4,7 +4,7 @@
 //! through [`Api`](super::Api), callers in this process.
 
 use super::list::{self, Reads, collection, object};
-use super::{Status, decode, log, modules, write};
+use super::{Status, about, decode, discovery, log, modules, openapi, write};
 use crate::engine::Handle;
 use crate::modules::Modules;
 use axum::Router;
@@ -99,8 +99,12 @@ pub(super) fn router(served: Served) -> Router {
         )
         .route("/api/v1/nodes", collection(&list::NODES))
         .route("/api/v1/nodes/{name}", object(&list::NODES))
+        .route_layer(axum::middleware::from_fn(about::refuse_head))
+        .merge(about::routes())
+        .merge(discovery::routes())
+        .merge(openapi::routes())
         .method_not_allowed_fallback(async || Status::method_not_allowed())
-        .fallback(async || Status::unknown_resource())
+        .fallback(about::nothing)
         .with_state(served)
 }
 

@@ -98,7 +98,7 @@ pub(super) fn collection(kind: &'static Listed) -> MethodRouter<Served> {
     let handler = async move |State(served): State<Served>, target: Target, query: Query, headers: HeaderMap| {
         read_collection(&served, kind, target.namespace, &query, &headers).await
     };
-    get(handler).head(async || Status::method_not_allowed())
+    get(handler)
 }
 
 /// GET of one object.
@@ -106,7 +106,7 @@ pub(super) fn object(kind: &'static Listed) -> MethodRouter<Served> {
     let handler = async move |State(served): State<Served>, target: Target, query: Query, headers: HeaderMap| {
         read_object(&served, kind, &target, &query, &headers).await
     };
-    get(handler).head(async || Status::method_not_allowed())
+    get(handler)
 }
 
 async fn read_collection(

@@ -1,0 +1,121 @@
+//! Version, health, paths and nothing, through the router.
+
+use super::{Query, report};
+use crate::api::testing::{ask, with_api};
+use serde_json::{Value, json};
+
+fn golden(name: &str) -> Value {
+    let path = format!("{}/tests/goldens/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(&path).expect(&path)).expect("a golden is JSON")
+}
+
+#[test]
+fn the_version_has_kubernetes_keys_and_is_a_semantic_version() {
+    with_api(async |api, engine| {
+        let theirs = golden("version");
+        for path in ["/version", "/version/", "/version?timeout=32s"] {
+            let answer = ask(&api, "GET", path, &[]).await;
+            assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"), "{path}");
+            let ours = answer.body();
+            let keys = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+            assert_eq!(keys(&ours), keys(&theirs));
+            assert!(ours.as_object().expect("an object").values().all(Value::is_string), "{ours}");
+            for key in ["major", "minor", "emulationMajor", "emulationMinor", "minCompatibilityMinor"] {
+                assert_eq!(ours[key], theirs[key], "{key}");
+            }
+            let version = ours["gitVersion"].as_str().expect("text");
+            assert_eq!(version, format!("v1.36.2+coracle-{}", env!("CARGO_PKG_VERSION")));
+        }
+        engine.stop();
+    });
+}
+
+#[test]
+fn a_working_server_is_healthy() {
+    with_api(async |api, engine| {
+        let cases = [
+            ("/healthz", "ok"),
+            ("/livez", "ok"),
+            ("/readyz", "ok"),
+            ("/readyz?verbose", "[+]ping ok\n[+]store ok\nreadyz check passed\n"),
+            ("/livez?verbose=1", "[+]ping ok\nlivez check passed\n"),
+        ];
+        for (path, text) in cases {
+            let answer = ask(&api, "GET", path, &[]).await;
+            assert_eq!((answer.status, answer.text.as_str()), (200, text), "{path}");
+            assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8");
+            assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        }
+        assert_eq!(ask(&api, "HEAD", "/readyz", &[]).await.status, 200);
+        engine.stop();
+    });
+}
+
+#[test]
+fn a_failed_check_says_what_is_wrong() {
+    let checks = [("ping", None), ("store", Some("disk full".to_owned()))];
+    let response = report("readyz", &checks, &Query::default());
+    assert_eq!(response.status(), 500);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let body = runtime.block_on(axum::body::to_bytes(response.into_body(), 1000)).expect("a body");
+    assert_eq!(body, "[+]ping ok\n[-]store failed: disk full\nreadyz check failed\n");
+}
+
+#[test]
+fn every_path_that_is_told_is_there() {
+    with_api(async |api, engine| {
+        let paths = ask(&api, "GET", "/", &[]).await.body();
+        let paths = paths["paths"].as_array().expect("paths").clone();
+        assert!(paths.contains(&json!("/apis/batch/v1")), "{paths:?}");
+        assert!(paths.is_sorted_by_key(|path| path.as_str()), "{paths:?}");
+        for path in paths {
+            assert_eq!(ask(&api, "GET", path.as_str().expect("text"), &[]).await.status, 200, "{path}");
+        }
+        engine.stop();
+    });
+}
+
+#[test]
+fn where_nothing_is_depends_on_the_group() {
+    with_api(async |api, engine| {
+        for path in [
+            "/apis/batch/v1/nope",
+            "/apis/batch/v1/namespaces/default/cronjobs",
+            "/apis/batch/v1/namespaces/default/jobs/x/scale",
+            "/api/v1/nope/",
+            "/api/v1/namespaces/default/configmaps/x",
+        ] {
+            for method in ["GET", "POST"] {
+                let answer = ask(&api, method, path, &[]).await;
+                assert_eq!((answer.status, &answer.body()["kind"]), (404, &json!("Status")), "{path}");
+                assert_eq!(answer.body()["message"], "the server could not find the requested resource");
+            }
+        }
+        for path in
+            ["/nope", "/apis/apps", "/apis/apps/v1", "/apis/batch/v2/jobs", "/api/v2", "/api/v1beta1", "/healthz/x"]
+        {
+            let answer = ask(&api, "GET", path, &[]).await;
+            assert_eq!((answer.status, answer.text.as_str()), (404, "404 page not found\n"), "{path}");
+            assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8");
+            assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        }
+        engine.stop();
+    });
+}
+
+#[test]
+fn methods_that_are_not_served_are_refused_as_kubernetes_refuses_them() {
+    with_api(async |api, engine| {
+        for (method, path) in [
+            ("DELETE", "/apis/batch/v1/namespaces/default/jobs"),
+            ("DELETE", "/apis/batch/v1/jobs"),
+            ("POST", "/apis/batch/v1/jobs"),
+            ("OPTIONS", "/apis/batch/v1/namespaces/default/jobs/x"),
+            ("POST", "/version"),
+        ] {
+            let answer = ask(&api, method, path, &[]).await;
+            assert_eq!((answer.status, answer.body()), (405, golden("status-405")), "{method} {path}");
+        }
+        engine.stop();
+    });
+}

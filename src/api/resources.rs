@@ -1,0 +1,169 @@
+//! What is served: groups, resources and verbs, in one table.
+//!
+//! Discovery and OpenAPI are written from it, and a test asks the router for each verb. It must not know handlers.
+//! Invariant: a verb stands here when, and only when, the router answers it.
+
+/// A verb as discovery names it (kubernetes: `metav1.APIResource.Verbs`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Verb {
+    /// POST to the collection.
+    Create,
+    /// DELETE of an object.
+    Delete,
+    /// GET of an object.
+    Get,
+    /// GET of the collection.
+    List,
+    /// PATCH of an object.
+    Patch,
+    /// PUT of an object.
+    Update,
+    /// GET of the collection with `watch=true`.
+    Watch,
+}
+
+impl Verb {
+    /// The word of discovery.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Delete => "delete",
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Patch => "patch",
+            Self::Update => "update",
+            Self::Watch => "watch",
+        }
+    }
+}
+
+/// A part of an object with a path of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Subresource {
+    /// Last segment of its path.
+    pub(super) name: &'static str,
+    /// Kind that discovery gives for it.
+    pub(super) kind: &'static str,
+    /// In alphabetical order.
+    pub(super) verbs: &'static [Verb],
+}
+
+/// A resource.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct ApiResource {
+    /// Name in paths.
+    pub(super) plural: &'static str,
+    /// What people type.
+    pub(super) singular: &'static str,
+    /// Kind.
+    pub(super) kind: &'static str,
+    /// Whether its objects are in namespaces.
+    pub(super) is_namespaced: bool,
+    /// In alphabetical order.
+    pub(super) verbs: &'static [Verb],
+    /// Such as `po`.
+    pub(super) short_names: &'static [&'static str],
+    /// Such as `all`.
+    pub(super) categories: &'static [&'static str],
+    /// In alphabetical order.
+    pub(super) subresources: &'static [Subresource],
+}
+
+/// A version of a group; each group has one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct GroupVersion {
+    /// Empty for the core group.
+    pub(super) group: &'static str,
+    /// Version.
+    pub(super) version: &'static str,
+    /// In alphabetical order.
+    pub(super) resources: &'static [ApiResource],
+}
+
+impl GroupVersion {
+    /// `v1` or `batch/v1`.
+    pub(super) fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+    }
+
+    /// `/api/v1` or `/apis/batch/v1`.
+    pub(super) fn path(&self) -> String {
+        let root = if self.group.is_empty() { "/api" } else { "/apis" };
+        format!("{root}/{}", self.api_version())
+    }
+}
+
+use Verb::{Create, Delete, Get, List, Patch, Update, Watch};
+
+/// core/v1.
+pub(super) const CORE_V1: GroupVersion = GroupVersion {
+    group: "",
+    version: "v1",
+    resources: &[
+        ApiResource {
+            plural: "events",
+            singular: "event",
+            kind: "Event",
+            is_namespaced: true,
+            verbs: &[Get, List, Watch],
+            short_names: &["ev"],
+            categories: &[],
+            subresources: &[],
+        },
+        ApiResource {
+            plural: "namespaces",
+            singular: "namespace",
+            kind: "Namespace",
+            is_namespaced: false,
+            verbs: &[Create, Get, List, Patch, Update, Watch],
+            short_names: &["ns"],
+            categories: &[],
+            subresources: &[],
+        },
+        ApiResource {
+            plural: "nodes",
+            singular: "node",
+            kind: "Node",
+            is_namespaced: false,
+            verbs: &[Get, List, Watch],
+            short_names: &["no"],
+            categories: &[],
+            subresources: &[],
+        },
+        ApiResource {
+            plural: "pods",
+            singular: "pod",
+            kind: "Pod",
+            is_namespaced: true,
+            verbs: &[Get, List, Watch],
+            short_names: &["po"],
+            categories: &["all"],
+            subresources: &[
+                Subresource { name: "log", kind: "Pod", verbs: &[Get] },
+                Subresource { name: "status", kind: "Pod", verbs: &[Get] },
+            ],
+        },
+    ],
+};
+
+/// batch/v1.
+pub(super) const BATCH_V1: GroupVersion = GroupVersion {
+    group: "batch",
+    version: "v1",
+    resources: &[ApiResource {
+        plural: "jobs",
+        singular: "job",
+        kind: "Job",
+        is_namespaced: true,
+        verbs: &[Create, Delete, Get, List, Patch, Update, Watch],
+        short_names: &[],
+        categories: &["all"],
+        subresources: &[Subresource { name: "status", kind: "Job", verbs: &[Get] }],
+    }],
+};
+
+/// Everything, the core group first.
+pub(super) const GROUP_VERSIONS: [GroupVersion; 2] = [CORE_V1, BATCH_V1];
+
+#[cfg(test)]
+mod tests;

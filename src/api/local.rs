@@ -1,7 +1,6 @@
 //! The router for callers in this process: no socket, the same answers.
 
 use super::Status;
-use super::log::Followers;
 use super::router::{Served, router};
 use crate::engine::Handle;
 use crate::modules::Modules;
@@ -11,7 +10,6 @@ use axum::http::{Method, Request, header};
 use axum::response::IntoResponse as _;
 use serde_json::Value;
 use std::sync::Arc;
-use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 /// The API of an engine.
@@ -43,8 +41,7 @@ impl Api {
     /// The API of the engine behind `handle`, whose modules are `modules`.
     #[must_use]
     pub fn new(handle: Handle, modules: Arc<Modules>) -> Self {
-        let shutdown = watch::Sender::new(false);
-        Self(router(Served { handle, modules, shutdown, followers: Followers::default() }))
+        Self(router(Served::new(handle, modules)))
     }
 
     /// GET `path`.

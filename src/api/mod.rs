@@ -4,21 +4,21 @@
 //! with `router.rs`, then `job/mod.rs` (what happens to a Job that is sent), then `status.rs`. Invariant: outside input
 //! ends here as a typed, validated value or as a [`Status`], never as a panic.
 
+#[cfg(test)]
+mod client;
 pub mod decode;
-mod events;
 mod field;
 pub mod job;
-mod jobs;
+mod list;
 mod local;
 mod log;
 mod namespace;
-mod namespaces;
+mod nodes;
 mod pods;
 mod router;
 mod status;
 mod stream;
-#[cfg(test)]
-mod client;
+mod table;
 #[cfg(test)]
 mod tests;
 mod write;

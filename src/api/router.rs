@@ -3,7 +3,8 @@
 //! Knows how a request becomes a handler's arguments and how an answer becomes HTTP. The same router serves sockets and,
 //! through [`Api`](super::Api), callers in this process.
 
-use super::{Status, decode, events, jobs, log, namespaces, pods, write};
+use super::list::{self, Reads, collection, object};
+use super::{Status, decode, log, write};
 use crate::engine::Handle;
 use crate::modules::Modules;
 use axum::Router;
@@ -22,10 +23,19 @@ use tokio::sync::watch;
 pub(super) struct Served {
     pub(super) handle: Handle,
     pub(super) modules: Arc<Modules>,
-    /// True once the streams that would not end by themselves have to.
-    pub(super) shutdown: watch::Sender<bool>,
+    /// What lists and watches share.
+    pub(super) reads: Arc<Reads>,
     /// Places for clients that follow a log.
     pub(super) followers: log::Followers,
+    /// True once the server stops: watches and logs that are followed end.
+    pub(super) shutdown: watch::Sender<bool>,
+}
+
+impl Served {
+    pub(super) fn new(handle: Handle, modules: Arc<Modules>) -> Self {
+        let followers = log::Followers::default();
+        Self { handle, modules, reads: Arc::default(), followers, shutdown: watch::Sender::new(false) }
+    }
 }
 
 impl FromRef<Served> for Handle {
@@ -40,37 +50,43 @@ impl FromRef<Served> for Arc<Modules> {
     }
 }
 
-impl FromRef<Served> for watch::Sender<bool> {
-    fn from_ref(served: &Served) -> Self {
-        served.shutdown.clone()
-    }
-}
-
 impl FromRef<Served> for log::Followers {
     fn from_ref(served: &Served) -> Self {
         served.followers.clone()
     }
 }
 
+impl FromRef<Served> for watch::Sender<bool> {
+    fn from_ref(served: &Served) -> Self {
+        served.shutdown.clone()
+    }
+}
+
 /// Everything that is served.
 pub(super) fn router(served: Served) -> Router {
     Router::new()
-        .route("/apis/batch/v1/jobs", get(jobs::list_all))
-        .route("/apis/batch/v1/namespaces/{namespace}/jobs", get(jobs::list).post(write::create_job))
+        .route("/apis/batch/v1/jobs", collection(&list::JOBS))
+        .route("/apis/batch/v1/namespaces/{namespace}/jobs", collection(&list::JOBS).post(write::create_job))
         .route(
             "/apis/batch/v1/namespaces/{namespace}/jobs/{name}",
-            get(jobs::read).put(write::update_job).patch(write::patch_job).delete(write::delete_job),
+            object(&list::JOBS).put(write::update_job).patch(write::patch_job).delete(write::delete_job),
         )
-        .route("/api/v1/pods", get(pods::list_all))
-        .route("/api/v1/namespaces/{namespace}/pods", get(pods::list))
-        .route("/api/v1/namespaces/{namespace}/pods/{name}", get(pods::read))
+        .route("/apis/batch/v1/namespaces/{namespace}/jobs/{name}/status", object(&list::JOBS))
+        .route("/api/v1/pods", collection(&list::PODS))
+        .route("/api/v1/namespaces/{namespace}/pods", collection(&list::PODS))
+        .route("/api/v1/namespaces/{namespace}/pods/{name}", object(&list::PODS))
+        .route("/api/v1/namespaces/{namespace}/pods/{name}/status", object(&list::PODS))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/log", get(log::log))
-        .route("/api/v1/namespaces/{namespace}/events", get(events::list))
-        .route("/api/v1/namespaces", get(namespaces::list).post(write::create_namespace))
+        .route("/api/v1/events", collection(&list::EVENTS))
+        .route("/api/v1/namespaces/{namespace}/events", collection(&list::EVENTS))
+        .route("/api/v1/namespaces/{namespace}/events/{name}", object(&list::EVENTS))
+        .route("/api/v1/namespaces", collection(&list::NAMESPACES).post(write::create_namespace))
         .route(
             "/api/v1/namespaces/{name}",
-            get(namespaces::read).put(write::update_namespace).patch(write::patch_namespace),
+            object(&list::NAMESPACES).put(write::update_namespace).patch(write::patch_namespace),
         )
+        .route("/api/v1/nodes", collection(&list::NODES))
+        .route("/api/v1/nodes/{name}", object(&list::NODES))
         .method_not_allowed_fallback(async || Status::method_not_allowed())
         .fallback(async || Status::unknown_resource())
         .with_state(served)
@@ -84,9 +100,8 @@ impl IntoResponse for Status {
         let code = StatusCode::from_u16(self.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // Status holds texts and numbers only, so it always becomes JSON.
         let mut response = json(code, serde_json::to_string(&self).unwrap_or_default(), &[]);
-        let retry_after_s = self.details.map_or(0, |details| details.retry_after_seconds);
-        if retry_after_s > 0 {
-            response.headers_mut().insert(header::RETRY_AFTER, retry_after_s.into());
+        if let Some(seconds) = self.details.map(|details| details.retry_after_seconds).filter(|seconds| *seconds > 0) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -137,6 +152,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
 }
 
 impl Query {
+    /// The query of a path, without its `?`.
+    #[cfg(test)]
+    pub(super) fn of(text: &str) -> Self {
+        let uri: axum::http::Uri = format!("/?{text}").parse().expect("a query");
+        let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&uri).expect("pairs").0;
+        Self(pairs.into_iter().rev().collect())
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
@@ -144,36 +167,6 @@ impl Query {
     /// A parameter that is a switch (kubernetes: whatever is not `0` or `false` is true, the empty text too).
     pub(super) fn flag(&self, name: &str) -> Option<bool> {
         self.get(name).map(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
-    }
-
-    /// The query of these parameters.
-    #[cfg(test)]
-    pub(super) fn of(pairs: &[(&str, &str)]) -> Self {
-        Self(pairs.iter().rev().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
-    }
-
-    /// Refuses what would change the answer and is not offered, rather than leaving it out in silence.
-    pub(super) fn refuse(&self, names: &[&str]) -> Result<(), Status> {
-        match names.iter().find(|name| self.get(name).is_some_and(|value| !value.is_empty())) {
-            Some(name) => Err(Status::bad_request(format!("{name} is not offered by this version of Coracle"))),
-            None => Ok(()),
-        }
-    }
-}
-
-/// What would make a list another one.
-const LIST_PARAMETERS: [&str; 7] =
-    ["labelSelector", "fieldSelector", "limit", "continue", "watch", "resourceVersionMatch", "sendInitialEvents"];
-
-/// The query of a list.
-pub(super) struct ListQuery;
-
-impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
-    type Rejection = Status;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Status> {
-        Query::from_request_parts(parts, state).await?.refuse(&LIST_PARAMETERS)?;
-        Ok(Self)
     }
 }
 
@@ -208,26 +201,6 @@ pub(super) fn rendered(render: impl FnOnce(&mut String)) -> String {
     let mut text = String::new();
     render(&mut text);
     text
-}
-
-/// A list's body around its items, each appended by `render` (kubernetes: `metav1.List`).
-pub(super) fn list<T>(
-    kind: &str,
-    api_version: &str,
-    rv: u64,
-    items: impl IntoIterator<Item = T>,
-    render: impl Fn(&T, &mut String),
-) -> Response {
-    let mut body =
-        format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{{"resourceVersion":"{rv}"}},"items":["#);
-    for (at, item) in items.into_iter().enumerate() {
-        if at > 0 {
-            body.push(',');
-        }
-        render(&item, &mut body);
-    }
-    body.push_str("]}");
-    json(StatusCode::OK, body, &[])
 }
 
 /// The engine that a handler speaks to.

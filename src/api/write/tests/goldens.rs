@@ -1,7 +1,7 @@
 //! What kubectl 1.32 and 1.36 wrote, byte for byte, against what Kubernetes v1.36.2 answered.
 
-use crate::api::decode::protobuf;
 use crate::api::client::{JOBS_PATH, MERGE_PATCH, PROTOBUF, has_condition, with_server};
+use crate::api::decode::protobuf;
 use serde_json::{Value, json};
 
 fn golden(name: &str) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! Create, update and patch of Jobs.
 
-use crate::api::decode::{BODY_BYTES_MAX, DEPTH_MAX};
 use crate::api::client::{JOBS_PATH, JSON, MERGE_PATCH, PROTOBUF, has_condition, job, with_server};
+use crate::api::decode::{BODY_BYTES_MAX, DEPTH_MAX};
 use serde_json::{Value, json};
 
 const PATH: &str = "/apis/batch/v1/namespaces/default/jobs/a";

@@ -1,6 +1,7 @@
 //! The router with every part of a request and of an answer in the test's hands.
 
-use super::router::{Served, router};
+use super::path_segment;
+use super::router::{Query, Served, router};
 use crate::engine::Engine;
 use crate::engine::testing::in_memory;
 use crate::modules::Modules;
@@ -46,7 +47,8 @@ impl Answer {
 pub(super) fn with_server<F: Future<Output = Server>>(test: impl FnOnce(Server) -> F) {
     let engine = in_memory();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let served = Served::new(engine.handle().clone(), Arc::new(Modules::open(None).expect("modules in memory")));
+    let modules = Arc::new(Modules::open(None).expect("modules in memory"));
+    let served = Served::new(engine.handle().clone(), modules);
     let shutdown = served.shutdown.clone();
     let server = runtime.block_on(test(Server { engine, shutdown, router: router(served) }));
     server.engine.stop();
@@ -101,6 +103,12 @@ impl Server {
             view.shown(rv + 1).await;
         }
     }
+}
+
+/// A query of these parameters.
+pub(super) fn query(pairs: &[(&str, &str)]) -> Query {
+    let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={}", path_segment(value))).collect();
+    Query::of(&pairs.join("&"))
 }
 
 /// A Job whose pods get `word` as their only argument.

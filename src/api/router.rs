@@ -56,15 +56,15 @@ impl FromRef<Served> for Arc<Modules> {
     }
 }
 
-impl FromRef<Served> for watch::Sender<bool> {
-    fn from_ref(served: &Served) -> Self {
-        served.shutdown.clone()
-    }
-}
-
 impl FromRef<Served> for log::Followers {
     fn from_ref(served: &Served) -> Self {
         served.followers.clone()
+    }
+}
+
+impl FromRef<Served> for watch::Sender<bool> {
+    fn from_ref(served: &Served) -> Self {
+        served.shutdown.clone()
     }
 }
 
@@ -174,12 +174,6 @@ impl Query {
         let uri: axum::http::Uri = format!("/?{text}").parse().expect("a query");
         let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&uri).expect("pairs").0;
         Self(pairs.into_iter().rev().collect())
-    }
-
-    /// The query of these parameters.
-    #[cfg(test)]
-    pub(super) fn of_pairs(pairs: &[(&str, &str)]) -> Self {
-        Self(pairs.iter().rev().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {

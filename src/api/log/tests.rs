@@ -4,8 +4,7 @@ use super::FOLLOWERS_MAX;
 use super::lines::Lines;
 use super::options::LogOptions;
 use super::reading::CHUNK_BYTES;
-use crate::api::client::{JOBS_PATH, PODS_PATH, Server, job, with_server};
-use crate::api::router::Query;
+use crate::api::client::{JOBS_PATH, PODS_PATH, Server, job, query, with_server};
 use crate::base::Time;
 use axum::body::Body;
 use http_body_util::BodyExt as _;
@@ -86,7 +85,7 @@ async fn all(server: &Server, path: &str) -> String {
 type Pairs<'a> = &'a [(&'a str, &'a str)];
 
 fn options(pairs: Pairs<'_>) -> Result<LogOptions, (u16, String)> {
-    LogOptions::read(&Query::of_pairs(pairs), "p", Time(100_000)).map_err(|status| (status.code(), status.message))
+    LogOptions::read(&query(pairs), "p", Time(100_000)).map_err(|status| (status.code(), status.message))
 }
 
 #[test]

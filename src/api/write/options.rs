@@ -85,12 +85,13 @@ pub(super) fn dry_run(values: &[&str], errors: &mut FieldErrors) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::client::query;
 
     /// Parameters of a query.
     type Pairs<'a> = &'a [(&'a str, &'a str)];
 
     fn read(verb: Verb, pairs: Pairs<'_>) -> Result<WriteOptions, String> {
-        WriteOptions::read(&Query::of_pairs(pairs), verb).map_err(|status| {
+        WriteOptions::read(&query(pairs), verb).map_err(|status| {
             assert_eq!(status.code(), 422);
             status.message
         })

@@ -5,6 +5,8 @@
 //! ends here as a typed, validated value or as a [`Status`], never as a panic.
 
 mod about;
+#[cfg(test)]
+mod client;
 pub mod decode;
 mod discovery;
 mod events;
@@ -20,8 +22,6 @@ mod resources;
 mod router;
 mod status;
 mod table;
-#[cfg(test)]
-mod testing;
 #[cfg(test)]
 mod tests;
 

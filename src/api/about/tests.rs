@@ -1,7 +1,7 @@
 //! Version, health, paths and nothing, through the router.
 
 use super::{Query, report};
-use crate::api::testing::{ask, with_api};
+use crate::api::client::{ask, with_api};
 use serde_json::{Value, json};
 
 fn golden(name: &str) -> Value {

@@ -2,8 +2,8 @@
 
 use super::http_date;
 use super::merge::{Apply, MERGES, Patch};
+use crate::api::client::{ask, with_api};
 use crate::api::resources::{GROUP_VERSIONS, Verb};
-use crate::api::testing::{ask, with_api};
 use axum::http::header;
 use serde_json::{Value, json};
 

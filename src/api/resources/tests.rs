@@ -2,7 +2,7 @@
 
 use super::{ApiResource, GROUP_VERSIONS, GroupVersion, Verb};
 use crate::api::Api;
-use crate::api::testing::{Answered, ask, head, with_api};
+use crate::api::client::{Answered, ask, head, with_api};
 use axum::http::header;
 use std::collections::BTreeSet;
 

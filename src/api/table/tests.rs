@@ -298,7 +298,8 @@ fn finished_pods_are_the_rows_that_kubernetes_shows() {
 
 #[test]
 fn a_pod_says_where_it_is_in_its_life() {
-    let cases: [(&str, fn(Time) -> Vec<Fact>, [&str; 3]); 7] = [
+    type Facts = fn(Time) -> Vec<Fact>;
+    let cases: [(&str, Facts, [&str; 3]); 7] = [
         ("it waits", |_| Vec::new(), ["0/1", "Pending", "<none>"]),
         ("its image is not there", |_| vec![waiting()], ["0/1", "ErrImagePull", "<none>"]),
         ("it runs", |at| vec![started(at)], ["1/1", "Running", "127.0.0.1"]),

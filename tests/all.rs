@@ -2,6 +2,9 @@
 
 mod cli;
 mod crash;
+mod hostile;
 mod replay;
+mod serve;
+mod served;
 mod stops;
 mod tidy;

@@ -2,7 +2,7 @@
 
 use super::decode::FieldValidation;
 use super::job::{Admitted, Identity, Request, admit_create, admit_update};
-use super::router::{Answered, Engine, ListQuery, Names, Query, Sent, json, list as list_of, rendered};
+use super::router::{Answered, Engine, Names, Query, Sent, json, rendered};
 use super::{FieldErrors, JOBS, NAMESPACES, Resource, Status};
 use crate::base::{Time, Uid};
 use crate::control::{NewJob, NewSpec, WriteError};
@@ -10,7 +10,6 @@ use crate::engine::{Handle, RequestError, now};
 use crate::view::JobObject;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
 use std::sync::Arc;
 
 /// kubernetes: a generated name that exists is drawn again, so often at the most.
@@ -22,23 +21,6 @@ const RETRY_AFTER_S: u32 = 1;
 fn shown(handle: &Handle, code: StatusCode, namespace: &str, name: &str, warnings: &[String]) -> Answered {
     let job = handle.view().job(namespace, name).ok_or_else(|| Status::not_found(JOBS, name))?;
     Ok(json(code, rendered(|text| job.render(text)), warnings))
-}
-
-pub(super) async fn read(State(handle): Engine, Names([namespace, name]): Names<2>) -> Answered {
-    shown(&handle, StatusCode::OK, &namespace, &name, &[])
-}
-
-pub(super) async fn list(State(handle): Engine, Names([namespace]): Names<1>, _: ListQuery) -> Response {
-    listed(&handle, Some(&namespace))
-}
-
-pub(super) async fn list_all(State(handle): Engine, _: ListQuery) -> Response {
-    listed(&handle, None)
-}
-
-fn listed(handle: &Handle, namespace: Option<&str>) -> Response {
-    let (rv, jobs) = handle.view().jobs(namespace);
-    list_of("JobList", "batch/v1", rv, jobs, JobObject::render)
 }
 
 pub(super) async fn create(State(handle): Engine, Names([namespace]): Names<1>, query: Query, sent: Sent) -> Answered {

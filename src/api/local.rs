@@ -46,8 +46,9 @@ impl Api {
     /// The API of the engine behind `handle`, whose modules are `modules`.
     #[must_use]
     pub fn new(handle: Handle, modules: Arc<Modules>) -> Self {
-        let shutdown = watch::Sender::new(false);
-        Self { router: router(Served { handle, modules, shutdown: shutdown.clone() }), shutdown }
+        let served = Served::new(handle, modules);
+        let shutdown = served.shutdown.clone();
+        Self { router: router(served), shutdown }
     }
 
     /// The router itself, for a listener.

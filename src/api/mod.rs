@@ -5,17 +5,20 @@
 //! ends here as a typed, validated value or as a [`Status`], never as a panic.
 
 pub mod decode;
-mod events;
 mod field;
 pub mod job;
 mod jobs;
+mod list;
 mod local;
 mod log;
 mod namespaces;
+mod nodes;
 mod pods;
 mod router;
 pub mod serve;
 mod status;
+mod stream;
+mod table;
 #[cfg(test)]
 mod tests;
 

@@ -1,16 +1,14 @@
-//! core/v1 Namespaces: created, read and listed.
+//! core/v1 Namespaces: how they are created.
 
 use super::decode::{Expected, FieldValidation, decode};
 use super::job::dns_label;
 use super::jobs::{identity, refusal};
-use super::router::{Answered, Engine, ListQuery, Names, Query, Sent, json as answer, list as list_of, rendered};
+use super::router::{Answered, Engine, Query, Sent, json as answer, rendered};
 use super::{FieldErrors, NAMESPACES, Status};
 use crate::control::NewNamespace;
 use crate::engine::{Handle, now};
-use crate::view::NamespaceObject;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
 use k8s_openapi::api::core::v1::Namespace;
 use serde_json::json;
 use std::sync::Arc;
@@ -23,15 +21,6 @@ const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 fn shown(handle: &Handle, code: StatusCode, name: &str, warnings: &[String]) -> Answered {
     let namespace = handle.view().namespace(name).ok_or_else(|| Status::not_found(NAMESPACES, name))?;
     Ok(answer(code, rendered(|text| namespace.render(text)), warnings))
-}
-
-pub(super) async fn read(State(handle): Engine, Names([name]): Names<1>) -> Answered {
-    shown(&handle, StatusCode::OK, &name, &[])
-}
-
-pub(super) async fn list(State(handle): Engine, _: ListQuery) -> Response {
-    let (rv, namespaces) = handle.view().namespaces();
-    list_of("NamespaceList", "v1", rv, namespaces, NamespaceObject::render)
 }
 
 pub(super) async fn create(State(handle): Engine, query: Query, sent: Sent) -> Answered {

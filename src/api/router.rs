@@ -3,7 +3,8 @@
 //! Knows how a request becomes a handler's arguments and how an answer becomes HTTP. The same router serves sockets and,
 //! through [`Api`](super::Api), callers in this process.
 
-use super::{Status, decode, events, jobs, log, namespaces, pods};
+use super::list::{self, Reads, collection, object};
+use super::{Status, decode, jobs, log, namespaces};
 use crate::engine::Handle;
 use crate::modules::Modules;
 use axum::Router;
@@ -23,8 +24,16 @@ use tokio::sync::watch;
 pub(super) struct Served {
     pub(super) handle: Handle,
     pub(super) modules: Arc<Modules>,
+    /// What lists and watches share.
+    pub(super) reads: Arc<Reads>,
     /// True once the streams that would not end by themselves have to.
     pub(super) shutdown: watch::Sender<bool>,
+}
+
+impl Served {
+    pub(super) fn new(handle: Handle, modules: Arc<Modules>) -> Self {
+        Self { handle, modules, reads: Arc::default(), shutdown: watch::Sender::new(false) }
+    }
 }
 
 impl FromRef<Served> for Handle {
@@ -42,16 +51,22 @@ impl FromRef<Served> for Arc<Modules> {
 /// Everything that is served.
 pub(super) fn router(served: Served) -> Router {
     Router::new()
-        .route("/apis/batch/v1/jobs", get(jobs::list_all))
-        .route("/apis/batch/v1/namespaces/{namespace}/jobs", get(jobs::list).post(jobs::create))
-        .route("/apis/batch/v1/namespaces/{namespace}/jobs/{name}", get(jobs::read).put(jobs::update))
-        .route("/api/v1/pods", get(pods::list_all))
-        .route("/api/v1/namespaces/{namespace}/pods", get(pods::list))
-        .route("/api/v1/namespaces/{namespace}/pods/{name}", get(pods::read))
+        .route("/apis/batch/v1/jobs", collection(&list::JOBS))
+        .route("/apis/batch/v1/namespaces/{namespace}/jobs", collection(&list::JOBS).post(jobs::create))
+        .route("/apis/batch/v1/namespaces/{namespace}/jobs/{name}", object(&list::JOBS).put(jobs::update))
+        .route("/apis/batch/v1/namespaces/{namespace}/jobs/{name}/status", object(&list::JOBS))
+        .route("/api/v1/pods", collection(&list::PODS))
+        .route("/api/v1/namespaces/{namespace}/pods", collection(&list::PODS))
+        .route("/api/v1/namespaces/{namespace}/pods/{name}", object(&list::PODS))
+        .route("/api/v1/namespaces/{namespace}/pods/{name}/status", object(&list::PODS))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/log", get(log::log))
-        .route("/api/v1/namespaces/{namespace}/events", get(events::list))
-        .route("/api/v1/namespaces", get(namespaces::list).post(namespaces::create))
-        .route("/api/v1/namespaces/{name}", get(namespaces::read))
+        .route("/api/v1/events", collection(&list::EVENTS))
+        .route("/api/v1/namespaces/{namespace}/events", collection(&list::EVENTS))
+        .route("/api/v1/namespaces/{namespace}/events/{name}", object(&list::EVENTS))
+        .route("/api/v1/namespaces", collection(&list::NAMESPACES).post(namespaces::create))
+        .route("/api/v1/namespaces/{name}", object(&list::NAMESPACES))
+        .route("/api/v1/nodes", collection(&list::NODES))
+        .route("/api/v1/nodes/{name}", object(&list::NODES))
         .method_not_allowed_fallback(async || Status::method_not_allowed())
         .fallback(async || Status::unknown_resource())
         .with_state(served)
@@ -64,7 +79,11 @@ impl IntoResponse for Status {
     fn into_response(self) -> Response {
         let code = StatusCode::from_u16(self.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // Status holds texts and numbers only, so it always becomes JSON.
-        json(code, serde_json::to_string(&self).unwrap_or_default(), &[])
+        let mut response = json(code, serde_json::to_string(&self).unwrap_or_default(), &[]);
+        if let Some(seconds) = self.details.map(|details| details.retry_after_seconds).filter(|seconds| *seconds > 0) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }
 
@@ -113,6 +132,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
 }
 
 impl Query {
+    /// The query of a path, without its `?`.
+    #[cfg(test)]
+    pub(super) fn of(text: &str) -> Self {
+        let uri: axum::http::Uri = format!("/?{text}").parse().expect("a query");
+        let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&uri).expect("pairs").0;
+        Self(pairs.into_iter().rev().collect())
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
@@ -123,22 +150,6 @@ impl Query {
             Some(name) => Err(Status::bad_request(format!("{name} is not offered by this version of Coracle"))),
             None => Ok(()),
         }
-    }
-}
-
-/// What would make a list another one.
-const LIST_PARAMETERS: [&str; 7] =
-    ["labelSelector", "fieldSelector", "limit", "continue", "watch", "resourceVersionMatch", "sendInitialEvents"];
-
-/// The query of a list.
-pub(super) struct ListQuery;
-
-impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
-    type Rejection = Status;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Status> {
-        Query::from_request_parts(parts, state).await?.refuse(&LIST_PARAMETERS)?;
-        Ok(Self)
     }
 }
 
@@ -189,26 +200,6 @@ pub(super) fn rendered(render: impl FnOnce(&mut String)) -> String {
     let mut text = String::new();
     render(&mut text);
     text
-}
-
-/// A list's body around its items, each appended by `render` (kubernetes: `metav1.List`).
-pub(super) fn list<T>(
-    kind: &str,
-    api_version: &str,
-    rv: u64,
-    items: impl IntoIterator<Item = T>,
-    render: impl Fn(&T, &mut String),
-) -> Response {
-    let mut body =
-        format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{{"resourceVersion":"{rv}"}},"items":["#);
-    for (at, item) in items.into_iter().enumerate() {
-        if at > 0 {
-            body.push(',');
-        }
-        render(&item, &mut body);
-    }
-    body.push_str("]}");
-    json(StatusCode::OK, body, &[])
 }
 
 /// The engine that a handler speaks to.

@@ -155,6 +155,15 @@ pub struct Status {
     pub message: String,
     /// What about.
     pub details: Option<Box<Details>>,
+    /// `metadata.continue`: where a list whose version is gone can go on from.
+    pub continue_token: Option<Box<str>>,
+}
+
+/// kubernetes: the part of `metav1.ListMeta` that a Status uses.
+#[derive(Serialize)]
+struct StatusMeta<'a> {
+    #[serde(rename = "continue", skip_serializing_if = "Option::is_none")]
+    continue_token: Option<&'a str>,
 }
 
 impl Serialize for Status {
@@ -162,7 +171,7 @@ impl Serialize for Status {
         let mut object = serializer.serialize_struct("Status", 8)?;
         object.serialize_field("kind", "Status")?;
         object.serialize_field("apiVersion", "v1")?;
-        object.serialize_field("metadata", &serde_json::Map::new())?;
+        object.serialize_field("metadata", &StatusMeta { continue_token: self.continue_token.as_deref() })?;
         object.serialize_field("status", "Failure")?;
         object.serialize_field("message", &self.message)?;
         object.serialize_field("reason", &format_args!("{:?}", self.reason))?;
@@ -177,13 +186,13 @@ impl Serialize for Status {
 
 impl Status {
     fn plain(reason: StatusReason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), details: None }
+        Self { reason, message: message.into(), details: None, continue_token: None }
     }
 
     fn about(reason: StatusReason, resource: Resource, name: &str, message: String) -> Self {
         let details =
             Details { name: name.to_owned(), group: resource.group, kind: resource.plural, ..Details::default() };
-        Self { reason, message, details: Some(Box::new(details)) }
+        Self { reason, message, details: Some(Box::new(details)), continue_token: None }
     }
 
     fn with_details(mut self, details: Details) -> Self {
@@ -281,6 +290,42 @@ impl Status {
     #[must_use]
     pub fn expired(message: impl Into<String>) -> Self {
         Self::plain(StatusReason::Expired, message)
+    }
+
+    /// 410 for a `continue` whose version is no longer kept; `token` continues at the current one.
+    #[must_use]
+    pub fn continue_expired(token: String) -> Self {
+        let message = "The provided continue parameter is too old to display a consistent list result. You can start a \
+                       new list without the continue parameter, or use the continue token in this response to retrieve the \
+                       remainder of the results. Continuing with the provided token results in an inconsistent list - \
+                       objects that were created, modified, or deleted between the time the first chunk was returned and \
+                       now may show up in the list.";
+        Self { continue_token: Some(token.into()), ..Self::expired(message) }
+    }
+
+    /// 406: none of the forms that are offered is accepted.
+    #[must_use]
+    pub fn not_acceptable() -> Self {
+        Self::plain(
+            StatusReason::NotAcceptable,
+            "406: Not Acceptable\n\nAvailable representations: application/json, application/json;stream=watch",
+        )
+        .with_details(Details::default())
+    }
+
+    /// 406: the form is offered, but not for this answer.
+    #[must_use]
+    pub fn wrong_form(message: impl Into<String>) -> Self {
+        Self::plain(StatusReason::NotAcceptable, message)
+    }
+
+    /// 504: the version was not reached in time.
+    #[must_use]
+    pub fn too_large_version(wanted: u64, current: u64) -> Self {
+        let text = "Too large resource version";
+        let cause = Cause { reason: "ResourceVersionTooLarge", message: text.to_owned(), field: String::new() };
+        Self::plain(StatusReason::Timeout, format!("Timeout: {text}: {wanted}, current: {current}"))
+            .with_details(Details { causes: vec![cause], retry_after_seconds: 1, ..Details::default() })
     }
 
     /// 413: the body has more than `bytes_max` bytes.

@@ -23,6 +23,7 @@ struct Shared {
     inbox: Inbox,
     view: Arc<View>,
     logs: Arc<Logs>,
+    pods_max: u32,
     tickets: AtomicU64,
     waiting: Mutex<HashMap<Ticket, oneshot::Sender<Result<Reply, RequestError>>>>,
     failure: OnceLock<String>,
@@ -52,11 +53,12 @@ pub enum RequestError {
 }
 
 impl Handle {
-    pub(super) fn new(view: Arc<View>, logs: Arc<Logs>) -> Self {
+    pub(super) fn new(view: Arc<View>, logs: Arc<Logs>, pods_max: u32) -> Self {
         Self(Arc::new(Shared {
             inbox: Inbox::default(),
             view,
             logs,
+            pods_max,
             tickets: AtomicU64::new(1),
             waiting: Mutex::default(),
             failure: OnceLock::new(),
@@ -73,6 +75,12 @@ impl Handle {
     #[must_use]
     pub fn logs(&self) -> &Arc<Logs> {
         &self.0.logs
+    }
+
+    /// How many pods can run at a time.
+    #[must_use]
+    pub fn pods_max(&self) -> u32 {
+        self.0.pods_max
     }
 
     /// Whether the engine works.

@@ -96,7 +96,8 @@ impl Engine {
             queue_max: QUEUE_MAX,
             alive_max: (slots / config.workers).max(1),
         };
-        let handle = Handle::new(Arc::clone(&view), Arc::clone(&logs));
+        let pods_max = capacity.workers.saturating_mul(capacity.alive_max);
+        let handle = Handle::new(Arc::clone(&view), Arc::clone(&logs), pods_max);
         let workers = Arc::new(Workers::start(
             runtime,
             WorkersConfig {

@@ -13,6 +13,7 @@ mod pods;
 mod read;
 mod render;
 mod ring;
+mod walk;
 mod watch;
 
 #[cfg(test)]
@@ -24,4 +25,5 @@ pub use objects::{EventObject, JobObject, NamespaceObject, Object, PodObject};
 pub use read::{JobSnapshot, PodList, View};
 pub use render::{INDEX_KEY, NODE_NAME, TRACKING_FINALIZER};
 pub use ring::RING_BYTES_MAX;
+pub use walk::PodPlace;
 pub use watch::{Change, ChangeKind, Cursor, Expired, Filter, Topic};

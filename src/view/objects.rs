@@ -118,6 +118,13 @@ impl PodObject {
         }
     }
 
+    /// A scalar of its spec that a selector may ask for: `restartPolicy`, `schedulerName`, `serviceAccountName` or
+    /// `hostNetwork`; empty when it is unset.
+    #[must_use]
+    pub fn spec_scalar(&self, field: &str) -> &str {
+        self.job.parsed().pod.scalars.get(field).map_or("", String::as_str)
+    }
+
     /// Appends its JSON.
     pub fn render(&self, out: &mut String) {
         render::pod(self, out);

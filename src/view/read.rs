@@ -11,6 +11,7 @@ use super::ring::{Entry, Ring};
 use super::watch::{Change, Cursor, Expired, Filter, Topic};
 use crate::base::{JobId, PREFIX_MAX, SUFFIX_LEN, Uid};
 use crate::model::{Batch, JobRecord, Kind, PodRecord};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
@@ -39,7 +40,7 @@ pub struct JobSnapshot {
 /// Pods at one version, made into objects one by one.
 #[derive(Clone, Debug)]
 pub struct PodList {
-    jobs: Vec<(Arc<JobDoc>, Pods)>,
+    pub(super) jobs: Vec<(Arc<JobDoc>, Pods)>,
 }
 
 impl PodList {
@@ -152,12 +153,38 @@ impl View {
         (mirror.rv, PodList { jobs })
     }
 
+    /// The Jobs of this name in a namespace or in all, and the version at which they are so.
+    #[must_use]
+    pub fn jobs_named(&self, namespace: Option<&str>, name: &str) -> (u64, Vec<JobObject>) {
+        let mirror = self.read();
+        let ids = mirror.spaces(namespace).filter_map(|(_, names)| names.get(name));
+        (mirror.rv, ids.filter_map(|id| Some(mirror.jobs.get(id)?.object())).collect())
+    }
+
+    /// The pods of this name in a namespace or in all, and the version at which they are so.
+    #[must_use]
+    pub fn pods_named(&self, namespace: Option<&str>, name: &str) -> (u64, Vec<PodObject>) {
+        let mirror = self.read();
+        (mirror.rv, mirror.spaces(namespace).filter_map(|(namespace, _)| mirror.pod(namespace, name)).collect())
+    }
+
     /// The Events in a namespace or in all, oldest first, and the version at which they are so.
     #[must_use]
     pub fn events(&self, namespace: Option<&str>) -> (u64, Vec<EventObject>) {
         let mirror = self.read();
         let wanted = |event: &&EventObject| namespace.is_none_or(|namespace| *event.job.namespace == *namespace);
         (mirror.rv, mirror.events.kept.iter().filter(wanted).cloned().collect())
+    }
+
+    /// An Event by its name.
+    #[must_use]
+    pub fn event(&self, namespace: &str, name: &str) -> Option<EventObject> {
+        let mirror = self.read();
+        // A name begins with the Job's, so that few are written out to be compared.
+        let is_it = |event: &&EventObject| {
+            *event.job.namespace == *namespace && name.starts_with(&*event.job.name) && event.name() == name
+        };
+        mirror.events.kept.iter().find(is_it).cloned()
     }
 
     /// The namespaces in order of their names, and the version at which they are so.
@@ -275,12 +302,17 @@ impl Filter {
 impl Mirror {
     /// Jobs in order of namespace and name.
     fn in_order(&self, namespace: Option<&str>) -> impl Iterator<Item = &JobEntry> {
+        let ids = self.spaces(namespace).flat_map(|(_, names)| names.values());
+        ids.filter_map(|id| self.jobs.get(id))
+    }
+
+    /// A namespace's Jobs by name, or those of all.
+    fn spaces(&self, namespace: Option<&str>) -> impl Iterator<Item = (&Arc<str>, &BTreeMap<Arc<str>, JobId>)> {
         let range = match namespace {
             Some(one) => (Bound::Included(one), Bound::Included(one)),
             None => (Bound::Unbounded, Bound::Unbounded),
         };
-        let ids = self.names.range::<str, _>(range).flat_map(|(_, names)| names.values());
-        ids.filter_map(|id| self.jobs.get(id))
+        self.names.range::<str, _>(range)
     }
 
     /// Finds a pod by its name: the Jobs that could have such a pod, then the suffix inverted.

@@ -22,7 +22,7 @@ use k8s_openapi::api::batch::v1::Job;
 pub use offered::COMPLETIONS_MAX;
 use serde_json::Value;
 use std::sync::Arc;
-pub(super) use validate::dns_label;
+pub(super) use validate::{dns_label, label_value, qualified_name};
 
 const JOB: Expected = Expected { api_version: "batch/v1", kind: "Job", internal: "batch.Job" };
 

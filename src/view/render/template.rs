@@ -53,7 +53,12 @@ pub(in crate::view) struct PodTemplatePieces {
     pub(super) spec: Holed,
     /// `status.qosClass`
     pub(super) qos: &'static str,
+    /// What selectors may ask for of the spec, as text.
+    pub(in crate::view) scalars: BTreeMap<&'static str, String>,
 }
+
+/// The scalars of a pod's spec that field selectors know (kubernetes: `core/v1 AddFieldLabelConversionsForPod`).
+const SCALARS: [&str; 4] = ["hostNetwork", "restartPolicy", "schedulerName", "serviceAccountName"];
 
 #[derive(Deserialize)]
 struct Doc {
@@ -90,6 +95,7 @@ impl PodTemplatePieces {
             image: quoted(&spec.template.image),
             metadata: metadata(doc, spec),
             qos: qos_class(&pod_spec),
+            scalars: SCALARS.into_iter().map(|field| (field, scalar(&pod_spec, field))).collect(),
             spec: holed_spec(&pod_spec, is_indexed.then_some(&*doc.key.name)),
         }
     }
@@ -193,6 +199,15 @@ fn each_container(spec: &mut Map<String, Value>, mut change: impl FnMut(&mut Map
     for field in ["initContainers", "containers"] {
         let containers = spec.get_mut(field).and_then(Value::as_array_mut);
         containers.into_iter().flatten().filter_map(Value::as_object_mut).for_each(&mut change);
+    }
+}
+
+fn scalar(spec: &Map<String, Value>, field: &str) -> String {
+    match spec.get(field) {
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None if field == "hostNetwork" => "false".to_owned(),
+        None => String::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod golden;
 mod objects;
+mod walk;
 mod watch;
 
 use super::View;

@@ -19,7 +19,7 @@ mod tests;
 
 use super::super::field::{FieldError, FieldErrors, quoted};
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
-pub(in crate::api) use text::dns_label;
+pub(in crate::api) use text::{dns_label, label_value, qualified_name};
 pub(super) use update::validate_update;
 pub(super) use warnings::warnings;
 

@@ -86,7 +86,7 @@ pub(super) fn dns_subdomain(text: &str) -> Vec<String> {
 }
 
 /// kubernetes: `IsQualifiedName`: `name` or `prefix/name`.
-pub(super) fn qualified_name(text: &str) -> Vec<String> {
+pub(in crate::api) fn qualified_name(text: &str) -> Vec<String> {
     let form = |what: &str| {
         form_message(&format!("{what}{QUALIFIED_MESSAGE}"), QUALIFIED_FORM, &["MyName", "my.name", "123-abc"])
     };
@@ -119,7 +119,7 @@ pub(super) fn qualified_name(text: &str) -> Vec<String> {
 }
 
 /// kubernetes: `IsValidLabelValue`.
-pub(super) fn label_value(text: &str) -> Vec<String> {
+pub(in crate::api) fn label_value(text: &str) -> Vec<String> {
     let mut messages = Vec::new();
     if text.len() > LABEL_BYTES_MAX {
         messages.push(too_long(LABEL_BYTES_MAX));

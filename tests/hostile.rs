@@ -307,3 +307,54 @@ fn clients_that_leave_in_the_middle() {
     drop(sockets);
     assert_unharmed(server, rss);
 }
+
+/// Runs an Indexed Job of short pods to its end.
+fn run_pods(server: &Server, name: &str, completions: u32) {
+    let manifest = serde_json::json!({
+        "metadata": {"name": name},
+        "spec": {"completionMode": "Indexed", "completions": completions, "parallelism": 64, "template": {"spec": {
+            "restartPolicy": "Never", "containers": [{"name": "c", "image": "coracle/hello"}],
+        }}},
+    });
+    let created = server.ask("POST", JOBS, &manifest.to_string());
+    assert_eq!(created.code, 201, "{created:?}");
+    let path = format!("{JOBS}/{name}");
+    loop {
+        let job: serde_json::Value = serde_json::from_str(&server.ask("GET", &path, "").body).expect("a Job");
+        if job["status"]["succeeded"] == completions {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn watchers_that_do_not_read_cost_little_and_stop_nobody() {
+    const PODS: u32 = 2000;
+    let dir = tempfile::tempdir().expect("a directory");
+    let (server, _) = warm(&dir);
+    run_pods(&server, "first", PODS);
+    let rss = server.rss_bytes();
+    let watch = server.request("GET", "/api/v1/namespaces/default/pods?watch=1&allowWatchBookmarks=true", "");
+    let mut watchers: Vec<_> = (0..10)
+        .map(|_| {
+            let mut client = server.connect(&[]);
+            client.send(watch.as_bytes());
+            assert!(client.read().starts_with(b"HTTP/1.1 200 "), "the watch has begun");
+            client
+        })
+        .collect();
+    run_pods(&server, "second", PODS);
+    assert_alive(&server, "ten watchers that do not read");
+    // Each has at least the pods of before to read, and is not cut off while it reads.
+    for client in &mut watchers {
+        let mut added = 0;
+        while added < PODS as usize {
+            let more = client.read();
+            assert!(!more.is_empty(), "only {added} pods came");
+            added += String::from_utf8_lossy(&more).matches(r#""type":"ADDED""#).count();
+        }
+    }
+    // Those that still do not read do not keep the server from its end.
+    assert_unharmed(server, rss);
+}

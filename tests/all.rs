@@ -2,8 +2,11 @@
 
 mod cli;
 mod crash;
+mod hostile;
 mod kubectl;
 mod replay;
+mod serve;
+mod served;
 mod server;
 mod sigkill;
 mod stops;

@@ -39,9 +39,11 @@ impl Local {
         let within = |name: &str| data_dir.map(|dir| dir.join(name));
         // The directory may be one that others can read; what is in it they cannot.
         if let Some(dir) = data_dir {
-            let modules = DirBuilder::new().recursive(true).mode(0o700).create(dir.join("modules"));
+            let made = ["modules", "logs"]
+                .iter()
+                .try_for_each(|name| DirBuilder::new().recursive(true).mode(0o700).create(dir.join(name)));
             let store = OpenOptions::new().create(true).append(true).mode(0o600).open(dir.join("store.db"));
-            modules.and_then(|()| store.map(drop)).map_err(|error| unusable(dir, &error))?;
+            made.and_then(|()| store.map(drop)).map_err(|error| unusable(dir, &error))?;
         }
         let modules = Modules::open(within("modules").as_deref())
             .map_err(|error| CliError::new(code::ENGINE, format!("the modules cannot be opened: {error}")))?;

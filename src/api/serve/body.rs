@@ -175,7 +175,8 @@ mod tests {
 
     #[test]
     fn a_body_ends_when_its_client_stops_or_trickles() {
-        let cases: [(&str, Vec<(u64, usize)>, usize); 4] = [
+        type Parts = Vec<(u64, usize)>;
+        let cases: [(&str, Parts, usize); 4] = [
             ("too late", vec![(30, 100_000)], 0),
             ("in time again and again", vec![(20, 30 << 10); 50], 50),
             ("one byte now and then", vec![(10, 1); 50], 2),

@@ -23,7 +23,8 @@ use std::time::Duration;
 use tokio::signal::unix::SignalKind;
 use tokio::sync::Notify;
 
-/// Open files that are not connections: the store, logs, modules, threads' own. A server that has just started has about 60.
+/// Open files that are not connections: the store, logs, modules, and the 20 of a
+/// server that has just started.
 const FILES_RESERVED: usize = 192;
 
 /// A server with fewer places than this for connections does not start.

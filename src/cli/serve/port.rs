@@ -27,7 +27,7 @@ pub(super) fn refused(address: SocketAddr, error: &io::Error) -> CliError {
     let cannot = |why: &str| CliError::new(code::ENGINE, format!("cannot listen on {address}: {why}"));
     match error.kind() {
         ErrorKind::AddrInUse => {
-            let by = holder(address.port()).map_or_else(|| "another process".to_owned(), |holder| holder);
+            let by = holder(address.port()).unwrap_or_else(|| "another process".to_owned());
             let any = SocketAddr::new(address.ip(), 0);
             cannot(&format!("in use by {by}"))
                 .help(format!("coracle serve --listen {any}   picks a free one and writes it to the kubeconfig"))
@@ -49,7 +49,9 @@ fn holder(port: u16) -> Option<String> {
         .map(|inode| format!("socket:[{inode}]"))
         .collect();
     let processes = fs::read_dir("/proc").ok()?.flatten();
-    let process = processes.map(|entry| entry.path()).find(|process| {
+    let is_pid = |name: &std::ffi::OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    let mut processes = processes.filter(|entry| is_pid(&entry.file_name())).map(|entry| entry.path());
+    let process = processes.find(|process| {
         let files = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
         let mut targets = files.filter_map(|file| fs::read_link(file.path()).ok());
         targets.any(|target| sockets.iter().any(|socket| target == Path::new(socket)))

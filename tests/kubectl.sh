@@ -132,7 +132,7 @@ run "$coracle" push guest-examples/prebuilt/exit-code.wasm
 run "$coracle" push guest-examples/prebuilt/index.wasm scratch:v7
 run web "$url/modules"
 for name in hello:latest hello:v1 scratch:v7 coracle/pi:latest; do
-    has "\"name\":\"${name%:*}\",\"tag\":\"${name#*:}\""
+    [[ $out =~ \"name\":\"${name%:*}\",\"size\":[0-9]+,\"tag\":\"${name#*:}\" ]] || fail "$name is not in: $out"
 done
 run web -X DELETE -o /dev/null -w '%{http_code}' "$url/modules/scratch:v7"
 is 200
@@ -209,7 +209,7 @@ run k describe job hello
 has "Name:             hello" "Pods Statuses:    0 Active (0 Ready) / 2 Succeeded / 0 Failed" "Completions:      2" \
     "Image:      hello" "SuccessfulCreate" "Completed" "job-controller"
 run k describe "$pod"
-has "Status:           Succeeded" "Controlled By:    Job/hello" "Reason:       Completed" "Exit Code:    0"
+has "Status:           Succeeded" "Controlled By:  Job/hello" "Reason:       Completed" "Exit Code:    0"
 run k get events
 has "LAST SEEN" "REASON" "job/hello" "SuccessfulCreate"
 run k events --for job/hello
@@ -251,8 +251,6 @@ kill $jobs_watch $pods_watch
 wait $jobs_watch $pods_watch 2>/dev/null || true
 
 echo "== apply"
-run k apply -f "$work/hello.yaml" --namespace default
-has "job.batch/hello"
 job applied hello there >"$work/applied.yaml"
 run k apply -f "$work/applied.yaml"
 is "job.batch/applied created"
@@ -320,7 +318,7 @@ refuse k create -f "$work/typo.yaml"
 has "Error from server (BadRequest)" 'strict decoding error: unknown field "spec.paralelism"'
 sed 's/restartPolicy: Never/restartPolicy: Always/; s/name: hello/name: other/' "$work/hello.yaml" >"$work/always.yaml"
 refuse k create -f "$work/always.yaml"
-has 'The Job "other" is invalid' "spec.template.spec.restartPolicy" '"Always"'
+has 'The Job "other" is invalid' 'spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"'
 job absent no-such-module '' | run k create -f -
 soon "ErrImagePull" k get pods -l job-name=absent
 run k delete job absent

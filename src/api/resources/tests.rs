@@ -17,7 +17,7 @@ fn collection(group: &GroupVersion, resource: &ApiResource) -> String {
 fn request(verb: Verb, collection: &str) -> (&'static str, String) {
     match verb {
         Verb::Create => ("POST", collection.to_owned()),
-        Verb::Delete => ("DELETE", format!("{collection}/x")),
+        Verb::Delete => ("DELETE", format!("{collection}/x?propagationPolicy=Background")),
         Verb::Get => ("GET", format!("{collection}/x")),
         Verb::List => ("GET", collection.to_owned()),
         Verb::Patch => ("PATCH", format!("{collection}/x")),

@@ -24,6 +24,9 @@ use tokio_rustls::client::TlsStream;
 /// Long enough for a busy machine, short enough for a test.
 const SHORT: Duration = Duration::from_millis(500);
 
+/// Whatever a test waits for comes within this time, or never.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// An answer that no buffer between server and client holds.
 const BIG_BYTES: usize = 32 << 20;
 
@@ -87,7 +90,8 @@ async fn listen(limits: Limits) -> Listening {
 
 fn test<F: Future>(limits: Limits, run: impl FnOnce(Listening) -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async { run(listen(limits).await).await });
+    let done = runtime.block_on(async { tokio::time::timeout(PATIENCE, run(listen(limits).await)).await });
+    assert!(done.is_ok(), "nothing happened for {PATIENCE:?}");
 }
 
 impl Listening {

@@ -1,13 +1,13 @@
 //! The integration tests: one binary, so that wasmtime is linked once.
 
 mod cli;
+mod client;
 mod crash;
 mod hostile;
 mod kubectl;
 mod replay;
 mod serve;
 mod served;
-mod server;
 mod sigkill;
 mod stops;
 mod tidy;

@@ -23,6 +23,7 @@ const REFUSED_OR_CLOSED: Codes = 0..=431;
 fn assert_alive(server: &Server, after: &str) {
     let answer = server.ask("GET", "/api/v1/namespaces", "");
     assert_eq!(answer.code, 200, "after {after}: {answer:?}");
+    assert_eq!(server.ask("GET", "/livez", "").body, "ok", "after {after}");
 }
 
 /// Sends each input on a connection of its own.
@@ -32,8 +33,9 @@ fn assert_each(server: &Server, cases: Vec<(&str, Vec<u8>, Codes)>) {
         client.send(&bytes);
         let answer = client.answer();
         assert!(codes.contains(&answer.code) && (answer.code == 0 || answer.code >= 400), "{case}: {answer:?}");
-        // Below HTTP there is no Status yet.
-        assert!(answer.body.is_empty() || answer.body.contains(r#""kind":"Status""#), "{case}: {answer:?}");
+        // Below HTTP there is no Status yet, and beside the API none.
+        let is_plain = ["", "404 page not found\n"].contains(&answer.body.as_str());
+        assert!(is_plain || answer.body.contains(r#""kind":"Status""#), "{case}: {answer:?}");
         assert_alive(server, case);
     }
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A server must say something, or an answer must come, within this time.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// `coracle serve` with these arguments; nothing of this user's own is read.
 pub(crate) fn serve(dir: &Path, args: &[&str]) -> Command {
@@ -86,14 +86,19 @@ impl Server {
         self.said.lock().expect("no panic").clone()
     }
 
-    /// Opens a TLS connection.
-    pub(crate) fn connect(&self, alpn: &[&[u8]]) -> Client {
+    /// What a client needs to trust this server and no other.
+    pub(crate) fn tls(&self) -> ClientConfig {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
+        ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("versions")
             .with_root_certificates(Arc::clone(&self.roots))
-            .with_no_client_auth();
+            .with_no_client_auth()
+    }
+
+    /// Opens a TLS connection.
+    pub(crate) fn connect(&self, alpn: &[&[u8]]) -> Client {
+        let mut config = self.tls();
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         let name = ServerName::try_from("localhost").expect("a name");
         let connection = ClientConnection::new(Arc::new(config), name).expect("a client");
@@ -131,6 +136,12 @@ impl Server {
         assert!(sent.expect("kill").success());
     }
 
+    /// Ends the server at once, as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+
     /// Stops the server as an operator does; gives its exit code and all it said.
     pub(crate) fn stop(mut self) -> (Option<i32>, String) {
         self.signal("TERM");
@@ -143,8 +154,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // It has ended already unless a test failed.
-        _ = self.child.kill();
-        _ = self.child.wait();
+        self.kill();
     }
 }
 

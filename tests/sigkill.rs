@@ -6,11 +6,13 @@
 
 #![expect(clippy::print_stderr, reason = "the seed and the counts belong to a failed run")]
 
-use crate::server::{Client, Credentials, Reply, Server, free_port};
+use crate::client::{Client, Credentials, Reply};
+use crate::served::{Server, serve};
 use coracle::base::Rng;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -370,7 +372,13 @@ impl Watcher<'_> {
 }
 
 /// Kills the server at a random moment and starts it again.
-fn kill_and_start(world: &World, server: &mut Server, rng: &mut Rng, restart: impl Fn() -> Server) -> bool {
+fn kill_and_start(
+    world: &World,
+    server: &mut Server,
+    rng: &mut Rng,
+    command: impl Fn() -> Command,
+    start: impl Fn(Command) -> Server,
+) -> bool {
     // Most moments are under full load; some are in a start.
     for _ in 0..400 {
         if world.running.load(Ordering::Relaxed) >= RUNNING_MIN {
@@ -382,13 +390,13 @@ fn kill_and_start(world: &World, server: &mut Server, rng: &mut Rng, restart: im
     let running = world.running.swap(0, Ordering::Relaxed);
     let unanswered = world.unanswered.load(Ordering::Relaxed);
     server.kill();
-    if rng.next_u64() % 16 == 0 {
-        let mut short = restart();
+    assert!(!server.said().contains("panic"), "{}", server.said());
+    if rng.next_u64().is_multiple_of(16) {
+        let mut short = command().spawn().expect("the binary starts");
         std::thread::sleep(Duration::from_micros(rng.next_u64() % 50_000));
-        short.kill();
+        short.kill().and_then(|()| short.wait()).expect("SIGKILL");
     }
-    *server = restart();
-    assert!(server.is_ready(), "the server does not start again:\n{}", server.log());
+    *server = start(command());
     // A writer that was cut off has noticed by now: its socket was closed with the process.
     let is_loaded = running >= RUNNING_MIN && world.unanswered.load(Ordering::Relaxed) > unanswered;
     world.gate.open();
@@ -458,11 +466,13 @@ fn two_hundred_kills_of_a_server_break_no_promise() {
     eprintln!("CORACLE_CRASH_SEED={seed}");
     let mut rng = Rng::new(seed);
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let (data, port) = (dir.path().join("data"), free_port());
-    let restart = || Server::spawn(&data, port);
-    let mut server = restart();
-    assert!(server.is_ready(), "{}", server.log());
-    let (world, credentials) = (&World::default(), &server.credentials());
+    let data = dir.path().join("data");
+    let mut server = Server::start(&data);
+    // The same address in every life: clients come back to it.
+    let address = server.address.to_string();
+    let command = || serve(&data, &["--listen", &address]);
+    let start = |command| Server::start_with(command, &data);
+    let (world, credentials) = (&World::default(), &Credentials::of(&server));
     world.gate.open();
     std::thread::scope(|scope| {
         let _guard = Guard(world);
@@ -489,7 +499,7 @@ fn two_hundred_kills_of_a_server_break_no_promise() {
             if kill % (KILLS / SLEEPERS) == 0 {
                 put_sleepers(&mut Client::new(credentials), kill / (KILLS / SLEEPERS));
             }
-            loaded += usize::from(kill_and_start(world, &mut server, &mut rng, restart));
+            loaded += usize::from(kill_and_start(world, &mut server, &mut rng, command, start));
             assert!(!world.gate.is_broken.load(Ordering::Relaxed), "a promise was broken after kill {kill}");
         }
         world.is_over.store(true, Ordering::Relaxed);
@@ -517,8 +527,9 @@ fn two_hundred_kills_of_a_server_break_no_promise() {
         );
         assert!(loaded >= LOADED_KILLS_MIN, "only {loaded} kills met a write in doubt and {RUNNING_MIN} running pods");
     });
-    let log = server.log();
-    assert!(!log.contains("panic"), "{log}");
+    let (code, said) = server.stop();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("panic"), "{said}");
 }
 
 /// Every Job of the ledgers is there and comes to its end with exact counters; a last one ends the watchers.

@@ -1,91 +1,12 @@
-//! A `coracle serve` of its own for a test, and a plain HTTP/1.1 client over TLS that can be stopped at any byte.
+//! A plain HTTP/1.1 client over TLS that can be cut off at any byte, and then knows that it was.
 
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use crate::served::{PATIENCE, Server};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::Value;
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// The server must answer within this time.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// A running `coracle serve`; killed when dropped.
-#[derive(Debug)]
-pub(crate) struct Server {
-    child: Child,
-    dir: PathBuf,
-    addr: SocketAddr,
-}
-
-/// A port that nobody has at the moment.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
-}
-
-impl Server {
-    /// Starts the binary on `port`; it need not be ready when this returns.
-    pub(crate) fn spawn(dir: &Path, port: u16) -> Self {
-        let addr = SocketAddr::from(([127, 0, 0, 1], port));
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(log_file(dir)).expect("a log file");
-        let child = Command::new(env!("CARGO_BIN_EXE_coracle"))
-            .args(["serve", "--listen", &addr.to_string(), "--data-dir"])
-            .arg(dir)
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the binary starts");
-        Self { child, dir: dir.to_owned(), addr }
-    }
-
-    /// Waits until it answers; false when it has ended.
-    pub(crate) fn is_ready(&mut self) -> bool {
-        for _ in 0..PATIENCE.as_millis() / 5 {
-            if self.child.try_wait().expect("the server is ours").is_some() {
-                return false;
-            }
-            let ready = Credentials::read(&self.dir, self.addr)
-                .and_then(|credentials| Client::new(&credentials).send("GET", "/readyz", "", b""));
-            if ready.is_ok_and(|reply| reply.status == 200) {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        panic!("the server never was ready:\n{}", self.log());
-    }
-
-    /// What clients need.
-    pub(crate) fn credentials(&self) -> Credentials {
-        Credentials::read(&self.dir, self.addr).expect("a started server has written its certificate and token")
-    }
-
-    /// What it said so far, in all its lives.
-    pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(log_file(&self.dir)).unwrap_or_default()
-    }
-
-    /// Ends it at once, as a power cut would.
-    pub(crate) fn kill(&mut self) {
-        _ = self.child.kill();
-        _ = self.child.wait();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-fn log_file(dir: &Path) -> PathBuf {
-    dir.with_extension("log")
-}
 
 /// Where a server is and how to be let in.
 #[derive(Debug, Clone)]
@@ -96,18 +17,9 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    fn read(dir: &Path, addr: SocketAddr) -> io::Result<Self> {
-        let token = std::fs::read_to_string(dir.join("token"))?.trim().to_owned();
-        let mut roots = RootCertStore::empty();
-        let ca = CertificateDer::from_pem_file(dir.join("ca.crt")).map_err(io::Error::other)?;
-        roots.add(ca).map_err(io::Error::other)?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("ring has the default versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self { addr, token, tls: Arc::new(tls) })
+    /// Those of a server that listens.
+    pub(crate) fn of(server: &Server) -> Self {
+        Self { addr: server.address, token: server.token.clone(), tls: Arc::new(server.tls()) }
     }
 }
 

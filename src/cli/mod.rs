@@ -34,7 +34,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run Job manifests or one wasm program to the end, without a server
+    /// Run Job manifests or one wasm program to the end, in this process or on a server
     Run(run::RunArgs),
     /// Serve the Kubernetes API for Jobs to kubectl and every other client
     Serve(serve::ServeArgs),

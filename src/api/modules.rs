@@ -179,10 +179,13 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 }
 
 pub(super) async fn list(State(handle): Engine, State(modules): Library) -> Answered {
-    let used = in_use(&handle);
-    let items: Vec<Value> = modules.list().iter().map(|listed| Value::Object(item(listed, &used))).collect();
-    let list = value!({"kind": "ModuleList", "items": items});
-    Ok(json(StatusCode::OK, list.to_string(), &[]))
+    // The names may be locked until a disk has synced.
+    let list = blocking(move || {
+        let used = in_use(&handle);
+        let items: Vec<Value> = modules.list().iter().map(|listed| Value::Object(item(listed, &used))).collect();
+        value!({"kind": "ModuleList", "items": items}).to_string()
+    });
+    Ok(json(StatusCode::OK, list.await?, &[]))
 }
 
 pub(super) async fn read(State(handle): Engine, State(modules): Library, Names([name]): Names<1>) -> Answered {

@@ -120,11 +120,11 @@ async fn create_job(manifest: &Manifest, work: &Work, door: &mut Door<'_>) -> Re
         accepted(response, manifest, sources)?
     } else {
         let name = manifest.document.value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-        let there = door.get(&format!("{collection}/{}", path_segment(name))).await?.body;
+        let there = accepted(door.get(&format!("{collection}/{}", path_segment(name))).await?, manifest, sources)?;
         if !is_within(&manifest.document.value["spec"], &there["spec"]) {
             let what = format!("Job {name:?} is {} already, with another spec", door.place());
             let error = CliError::new(code::USAGE, what).at(manifest.place(sources, "metadata.name"));
-            return Err(error.help(door.help(name, &work.namespace)));
+            return Err(error.help(door.help(name, manifest.namespace().unwrap_or(&work.namespace))));
         }
         there
     };

@@ -20,6 +20,8 @@ pub enum Input {
     CreateNamespace(Ticket, NewNamespace),
     /// A client changes a namespace's document.
     UpdateNamespace(Ticket, NamespaceChange),
+    /// The engine is about to stop: no pod starts any more.
+    Drain,
     /// A worker reports.
     Report(Report),
 }

@@ -38,6 +38,8 @@ pub struct State {
     pub(super) pods: Pods,
     pub(super) sched: Sched,
     pub(super) timers: Timers,
+    /// No pod is handed to a worker any more.
+    pub(super) is_draining: bool,
     /// Jobs to look at in this step.
     pub(super) dirty: BTreeSet<JobId>,
 }
@@ -126,6 +128,7 @@ impl State {
             pods: Pods::default(),
             sched: Sched::new(config.capacity),
             timers: Timers::default(),
+            is_draining: false,
             dirty: BTreeSet::new(),
         }
     }

@@ -21,6 +21,7 @@ impl State {
                 Input::DeleteJob(ticket, delete) => self.on_delete_job(ticket, &delete, fx),
                 Input::CreateNamespace(ticket, new) => self.on_create_namespace(ticket, &new, fx),
                 Input::UpdateNamespace(ticket, change) => self.on_update_namespace(ticket, &change, fx),
+                Input::Drain => self.is_draining = true,
                 Input::Report(report) => self.on_report(report, fx),
             }
         }
@@ -38,6 +39,9 @@ impl State {
 
     /// Hands waiting pods to workers that have room.
     fn hand_out(&mut self, fx: &mut Effects) {
+        if self.is_draining {
+            return;
+        }
         while let Some((worker, room)) = self.sched.roomiest() {
             let Some((id, waiters)) = self.sched.take(room) else { return };
             let plan = Arc::clone(&self.job(id).plan);

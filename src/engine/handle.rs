@@ -110,6 +110,12 @@ impl Handle {
         self.ask(|ticket| Input::UpdateJob(ticket, Box::new(change))).await
     }
 
+    /// From now on no pod starts; those that run go on.
+    pub fn drain(&self) {
+        // A full inbox is one that nobody drains in time: the engine is stopped a moment later all the same.
+        _ = self.0.inbox.write(Input::Drain);
+    }
+
     /// Deletes a Job and its pods; resolves once it is durable. They are gone from the view by then, and their guests were
     /// told to stop.
     ///

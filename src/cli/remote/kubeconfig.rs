@@ -254,15 +254,17 @@ fn of_cluster(at: &Loaded, cluster: &Cluster) -> Result<Target, CliError> {
     if cluster.proxy_url.is_some() {
         return Err(wrong(&at.path, "proxy-url is not offered"));
     }
-    // kubernetes: client-go `DefaultServerURL`.
+    let authorities =
+        data_or_file(at, cluster.certificate_authority_data.as_deref(), cluster.certificate_authority.as_deref())?;
+    // kubernetes: client-go `defaultServerUrlFor`; a token must not go where nobody proved who they are.
+    let has_tls = authorities.is_some() || cluster.insecure_skip_tls_verify;
+    let scheme = if has_tls { "https" } else { "http" };
     let text =
-        if cluster.server.contains("://") { cluster.server.clone() } else { format!("http://{}", cluster.server) };
+        if cluster.server.contains("://") { cluster.server.clone() } else { format!("{scheme}://{}", cluster.server) };
     let url: Uri = text.parse().map_err(|error| wrong(&at.path, format!("server {:?}: {error}", cluster.server)))?;
     if !matches!(url.scheme_str(), Some("http" | "https")) || url.host().is_none_or(str::is_empty) {
         return Err(wrong(&at.path, format!("server {:?} is no http or https URL", cluster.server)));
     }
-    let authorities =
-        data_or_file(at, cluster.certificate_authority_data.as_deref(), cluster.certificate_authority.as_deref())?;
     let trust = match authorities {
         _ if cluster.insecure_skip_tls_verify => Trust::Anyone,
         Some(pem) => Trust::Authorities(pem),
@@ -398,6 +400,22 @@ clusters: [{name: c, cluster: {server: 'localhost:8080'}}]\nusers: [{name: u, us
         let text = "current-context: a\ncontexts: [{name: a, context: {cluster: a}}]\nclusters: [{name: a, cluster: {server: http://x}}]";
         std::fs::write(home.path().join(".kube/config"), text).expect("written");
         assert_eq!(Target::find_in(&args(None, None), None, Some(home.path())).expect("a server").url, "http://x");
+    }
+
+    #[test]
+    fn a_server_without_a_scheme_is_asked_over_tls_where_the_cluster_says_whom_to_trust() {
+        for (trust, url) in
+            [("", "http://localhost:8080"), (", insecure-skip-tls-verify: true", "https://localhost:8080")]
+        {
+            let home = tempfile::tempdir().expect("a directory");
+            std::fs::create_dir(home.path().join(".kube")).expect("made");
+            let text = format!(
+                "current-context: a\ncontexts: [{{name: a, context: {{cluster: a}}}}]\nclusters: [{{name: a, cluster: \
+                 {{server: 'localhost:8080'{trust}}}}}]"
+            );
+            std::fs::write(home.path().join(".kube/config"), text).expect("written");
+            assert_eq!(Target::find_in(&args(None, None), None, Some(home.path())).expect("a server").url, url);
+        }
     }
 
     #[test]

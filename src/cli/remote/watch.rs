@@ -57,15 +57,12 @@ pub(in crate::cli) async fn watch<T>(
     let (mut rv, mut attempts, mut pause) = (None, 0, PAUSE);
     loop {
         let mut came = false;
-        match attempt(&server, &path, &mut rv, &mut came, &changes, wrap).await {
+        let end = attempt(&server, &path, &mut rv, &mut came, &changes, wrap).await;
+        // A watch that broke off within its first events begins again, too.
+        let begins_again = matches!(end, End::Expired) || (came && rv.is_none());
+        match end {
             End::Unheard => return,
-            End::Closed => {}
-            End::Expired => {
-                rv = None;
-                if changes.send(wrap(Change::Again)).await.is_err() {
-                    return;
-                }
-            }
+            End::Closed | End::Expired => {}
             End::Refused(error) => {
                 _ = changes.send(wrap(Change::Lost(error))).await;
                 return;
@@ -75,6 +72,12 @@ pub(in crate::cli) async fn watch<T>(
                     _ = changes.send(wrap(Change::Lost(error))).await;
                     return;
                 }
+            }
+        }
+        if begins_again {
+            rv = None;
+            if changes.send(wrap(Change::Again)).await.is_err() {
+                return;
             }
         }
         if came {
@@ -106,6 +109,8 @@ async fn attempt<T>(
         Err(error @ (RemoteError::Unauthorized { .. } | RemoteError::Untrusted { .. })) => return End::Refused(error),
         Err(error) => return End::Failed(error),
     };
+    // The first events of a watch from nowhere come in order of their names; a bookmark says that they are all here.
+    let mut is_in_order = rv.is_some();
     loop {
         let line = match tokio::time::timeout(SILENCE_MAX, stream.next_line()).await {
             Ok(Ok(Some(line))) => line,
@@ -117,7 +122,9 @@ async fn attempt<T>(
             return End::Failed(RemoteError::Broken { url: server.url(), why: "a watch event is no JSON".to_owned() });
         };
         let object = event["object"].take();
-        if let Some(version) = object.pointer("/metadata/resourceVersion").and_then(Value::as_str) {
+        is_in_order |= event["type"] == "BOOKMARK";
+        let version = object.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+        if let Some(version) = version.filter(|_| is_in_order) {
             *rv = Some(version.to_owned());
         }
         let change = match event["type"].as_str() {
@@ -205,6 +212,18 @@ mod tests {
         };
         let (given, from) = given(script, |change| matches!(change, Change::Lost(_)));
         assert_eq!(given[..4], ["is o3", "again", "again", "is o20"]);
-        assert_eq!(from, ["", "", "", "20"]);
+        assert_eq!(from, ["", "", "", ""]);
+    }
+
+    #[test]
+    fn a_watch_that_breaks_off_within_its_first_events_begins_again() {
+        let script = |nth| match nth {
+            0 => lines(&[event("ADDED", 100)]),
+            1 => lines(&[event("ADDED", 100), event("ADDED", 40), event("BOOKMARK", 120)]),
+            _ => Reply::Json(404, json!({})),
+        };
+        let (given, from) = given(script, |change| matches!(change, Change::Lost(_)));
+        assert_eq!(given[..4], ["is o100", "again", "is o100", "is o40"]);
+        assert_eq!(from, ["", "", "120"]);
     }
 }

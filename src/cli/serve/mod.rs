@@ -80,13 +80,16 @@ pub(super) fn serve(args: &ServeArgs) -> Result<u8, CliError> {
     let local = Local::open(Some(&dir))?;
     let server = Server::new(&local.api, tls, state.token(), limits);
     let url = url(address);
-    let result = io_runtime()?.block_on(async {
+    let runtime = io_runtime()?;
+    let result = runtime.block_on(async {
         let listener = socket.listen(BACKLOG).map_err(|error| port::refused(address, &error))?;
         state.write_kubeconfig(&url, authority.pem())?;
         announce(&dir, &url);
         tokio::join!(server.run(listener), end(&server, local.handle(), &stop, args.drain));
         Ok(())
     });
+    // A compilation that nobody waits for any more must not hold up the end.
+    runtime.shutdown_background();
     local.engine.stop();
     result.map(|()| code::DONE)
 }
@@ -137,6 +140,7 @@ async fn end(server: &Server, handle: &Handle, stop: &Notify, drain: Duration) {
     stop.notified().await;
     if !drain.is_zero() {
         server.drain();
+        handle.drain();
         tell("stopping: no new Jobs are taken; waiting for running pods (a second signal ends it at once)");
         if tokio::time::timeout(drain, no_pods(handle)).await.is_err() {
             tell("stopping: pods still run; they end now, and their Jobs go on at the next start");
@@ -145,13 +149,13 @@ async fn end(server: &Server, handle: &Handle, stop: &Notify, drain: Duration) {
     server.stop();
 }
 
-/// Resolves once no pod is alive. A Job that waits to try again has none.
+/// Resolves once no guest runs; pods that have not started stay as they are.
 async fn no_pods(handle: &Handle) {
     let view = handle.view();
     loop {
         let rv = view.rv();
         let (_, jobs) = view.jobs(None);
-        if jobs.iter().all(|job| job.status.active == 0 && job.status.terminating == 0) {
+        if jobs.iter().all(|job| job.status.ready == 0 && job.status.terminating == 0) {
             return;
         }
         tokio::join!(view.shown(rv + 1), tokio::time::sleep(DRAIN_PACE));

@@ -75,3 +75,19 @@ fn a_failing_job_leaves_the_pods_of_others_alone() {
     w.focus("other");
     w.status("a2");
 }
+
+#[test]
+fn a_draining_engine_starts_no_pod() {
+    for drains in [false, true] {
+        let mut w = World::started(Spec::new(1, 3), "+0");
+        w.run([0]);
+        if drains {
+            w.drain();
+        }
+        w.exit(0, 0);
+        w.history = Some(String::new());
+        w.try_step();
+        let did = w.history.take().expect("kept");
+        assert_eq!(did.contains("launches: []"), drains, "{did}");
+    }
+}

@@ -158,6 +158,11 @@ impl World {
 
     // What workers do.
 
+    /// The engine is about to stop.
+    pub(super) fn drain(&mut self) {
+        self.inputs.push(Input::Drain);
+    }
+
     /// The guests of these pods run.
     pub(super) fn run(&mut self, ordinals: impl IntoIterator<Item = u32>) {
         let id = self.id();

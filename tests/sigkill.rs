@@ -17,14 +17,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+/// Kills at least; more of them until enough met load, for a slow machine spends more of its time in starts.
 const KILLS: usize = 200;
+const KILLS_MAX: usize = 500;
 /// Kills that must meet an unacknowledged write and ten running pods.
 const LOADED_KILLS_MIN: usize = 150;
 const RUNNING_MIN: usize = 10;
 
 const WRITERS: usize = 12;
-/// Jobs of sleeping pods, one after the other.
-const SLEEPERS: usize = 25;
+/// Kills that a Job of sleeping pods lives through, before the next takes its place.
+const SLEEPERS_KILLS: usize = 8;
 
 /// Jobs that a writer keeps; it deletes the oldest beyond that.
 const KEPT_MAX: usize = 12;
@@ -403,22 +405,21 @@ fn kill_and_start(
     is_loaded
 }
 
-/// A Job whose pods are always running; a new one from time to time, so that lists stay short.
+/// A Job whose pods are always running.
 fn put_sleepers(client: &mut Client, number: usize) {
-    let name = |number: usize| format!("sleepers-{number}");
-    if number > 0 {
-        let path = format!("{JOBS}/{}", name(number - 1));
-        let before = client.send("GET", &path, "", b"").expect("the server stays").json();
-        assert!(before["status"]["failed"].is_null(), "{before}");
-        let policy = br#"{"propagationPolicy":"Background"}"#;
-        let gone = client.send("DELETE", &path, "application/json", policy).expect("the server stays");
-        assert_eq!(gone.status, 200, "{}", String::from_utf8_lossy(&gone.body));
-    }
-    if number < SLEEPERS {
-        let sleepers = job(&name(number), "nobody", "coracle/sleep", &["0.25"], 100_000, 48);
-        let made = client.send("POST", JOBS, "application/json", &sleepers).expect("the server stays");
-        assert_eq!(made.status, 201, "{}", String::from_utf8_lossy(&made.body));
-    }
+    let sleepers = job(&format!("sleepers-{number}"), "nobody", "coracle/sleep", &["0.25"], 100_000, 48);
+    let made = client.send("POST", JOBS, "application/json", &sleepers).expect("the server stays");
+    assert_eq!(made.status, 201, "{}", String::from_utf8_lossy(&made.body));
+}
+
+/// Ends what [`put_sleepers`] began, so that lists stay short.
+fn remove_sleepers(client: &mut Client, number: usize) {
+    let path = format!("{JOBS}/sleepers-{number}");
+    let before = client.send("GET", &path, "", b"").expect("the server stays").json();
+    assert!(before["status"]["failed"].is_null(), "{before}");
+    let policy = br#"{"propagationPolicy":"Background"}"#;
+    let gone = client.send("DELETE", &path, "application/json", policy).expect("the server stays");
+    assert_eq!(gone.status, 200, "{}", String::from_utf8_lossy(&gone.body));
 }
 
 /// Waits until every Job is finished.
@@ -494,13 +495,17 @@ fn two_hundred_kills_of_a_server_break_no_promise() {
                 (collection, scope.spawn(move || watcher.run()))
             })
             .collect();
-        let mut loaded = 0;
-        for kill in 0..KILLS {
-            if kill % (KILLS / SLEEPERS) == 0 {
-                put_sleepers(&mut Client::new(credentials), kill / (KILLS / SLEEPERS));
-            }
+        let (mut kills, mut loaded) = (0, 0);
+        put_sleepers(&mut Client::new(credentials), 0);
+        while kills < KILLS || loaded < LOADED_KILLS_MIN && kills < KILLS_MAX {
             loaded += usize::from(kill_and_start(world, &mut server, &mut rng, command, start));
-            assert!(!world.gate.is_broken.load(Ordering::Relaxed), "a promise was broken after kill {kill}");
+            kills += 1;
+            assert!(!world.gate.is_broken.load(Ordering::Relaxed), "a promise was broken after kill {kills}");
+            if kills % SLEEPERS_KILLS == 0 {
+                let client = &mut Client::new(credentials);
+                remove_sleepers(client, kills / SLEEPERS_KILLS - 1);
+                put_sleepers(client, kills / SLEEPERS_KILLS);
+            }
         }
         world.is_over.store(true, Ordering::Relaxed);
         let mut ledger = BTreeMap::new();
@@ -508,7 +513,7 @@ fn two_hundred_kills_of_a_server_break_no_promise() {
             ledger.append(&mut writer.join().expect("a writer's ledger held"));
         }
         let mut client = Client::new(credentials);
-        put_sleepers(&mut client, SLEEPERS);
+        remove_sleepers(&mut client, kills / SLEEPERS_KILLS);
         check_the_end(&mut client, &ledger);
         let mut events = 0;
         for (collection, watcher) in watchers {
@@ -520,7 +525,7 @@ fn two_hundred_kills_of_a_server_break_no_promise() {
             assert_eq!(mirror, there, "what a watcher of {collection} was shown, and what is there");
         }
         eprintln!(
-            "{KILLS} kills: {loaded} under load; {} writes acknowledged, {} in doubt; {events} events, {} watches expired",
+            "{kills} kills: {loaded} under load; {} writes acknowledged, {} in doubt; {events} events, {} watches expired",
             world.acknowledged.load(Ordering::Relaxed),
             world.unanswered.load(Ordering::Relaxed),
             world.expired.load(Ordering::Relaxed),

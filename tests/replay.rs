@@ -6,7 +6,7 @@ use coracle::model::{
     LogExtent, PodEnd, Reason, Waiting,
 };
 use coracle::store::{Sqlite, Store};
-use coracle::view::{Change, ChangeKind, Cursor, EVENT_KEPT_MS, Filter, Object, Topic, View};
+use coracle::view::{Change, ChangeKind, Cursor, Filter, Object, Topic, View};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -39,6 +39,8 @@ struct History {
     next_job: u32,
     jobs: BTreeMap<u32, Job>,
     namespaces: u32,
+    /// Events that are kept.
+    events: u32,
     batch: Batch,
 }
 
@@ -51,6 +53,7 @@ impl History {
             next_job: 0,
             jobs: BTreeMap::new(),
             namespaces: 0,
+            events: 0,
             batch: Batch::default(),
         }
     }
@@ -76,6 +79,11 @@ impl History {
         self.now += u64::from(self.below(600_000));
         for _ in 0..=self.below(6) {
             self.step();
+        }
+        if self.events > 0 && self.below(4) == 0 {
+            let count = 1 + self.below(self.events);
+            self.events -= count;
+            self.says(Fact::EventsExpired { count });
         }
         std::mem::take(&mut self.batch)
     }
@@ -138,6 +146,7 @@ impl History {
             10 => self.remove(job, state),
             11 => {
                 let note = EventNote::SuccessfulCreate { ordinal: state.next_ordinal, index: NO_INDEX };
+                self.events += 1;
                 self.says(Fact::Recorded { event: Event { job, at, note } });
             }
             12 => {
@@ -291,6 +300,8 @@ fn assert_same(live: &View, restored: &View, seed: u64) {
 /// A list and the watch that began at its version.
 struct Watcher {
     topic: Topic,
+    /// The last version that it was told.
+    rv: u64,
     shown: Shown,
     cursor: Cursor,
 }
@@ -298,7 +309,7 @@ struct Watcher {
 impl Watcher {
     fn start(view: &View, topic: Topic) -> Self {
         let cursor = view.watch_from(topic, Filter::default(), view.rv()).expect("the newest version never expired");
-        Self { topic, shown: list(view, topic), cursor }
+        Self { topic, rv: view.rv(), shown: list(view, topic), cursor }
     }
 
     fn catch_up(&mut self, view: &View, seed: u64) {
@@ -314,6 +325,8 @@ impl Watcher {
 
     fn take(&mut self, change: &Change) {
         let name = format!("{}/{}", change.object.namespace(), change.object.name());
+        let before = std::mem::replace(&mut self.rv, change.rv);
+        assert!(before < change.rv, "{name} at {} after {before}", change.rv);
         let was_there = self.shown.contains_key(&name);
         assert_eq!(was_there, change.kind != ChangeKind::Added, "{} of {name}", change.kind.as_str());
         assert_eq!(was_there, change.before.is_some());
@@ -364,11 +377,11 @@ fn run(seed: u64) {
     watchers.into_iter().for_each(|mut watcher| watcher.catch_up(&view, seed));
 }
 
-/// Jobs of one name, one after the other, and one an hour later, when the Events about the first two go.
+/// Jobs of one name, one after the other; in the end the Events about the first two go.
 fn life_of_a_name(nth: usize, first_rv: u64) -> Batch {
     let mut history = History { next_rv: first_rv, ..History::new(0) };
-    let creates = |history: &mut History, id: u32, ms: u64| {
-        let (job, at) = (JobId(id), Time(history.now + ms));
+    let creates = |history: &mut History, id: u32| {
+        let (job, at) = (JobId(id), Time(history.now));
         let uid = Uid::v4(u128::from(id));
         let rv = history.says(Fact::JobCreated { job, uid, namespace: "ns".into(), name: "a".into(), at });
         history.writes(Kind::Job, "ns", "a", rv, Some(document("a", false, id + 1)));
@@ -382,16 +395,17 @@ fn life_of_a_name(nth: usize, first_rv: u64) -> Batch {
         history.writes(Kind::Job, "ns", "a", rv, None);
     };
     match nth {
-        0 => creates(&mut history, 0, 0),
+        0 => creates(&mut history, 0),
         1 => deletes(&mut history, 0),
-        2 => creates(&mut history, 1, 0),
+        2 => creates(&mut history, 1),
         3 => {
             deletes(&mut history, 1);
-            creates(&mut history, 2, 1000);
+            creates(&mut history, 2);
         }
         _ => {
             deletes(&mut history, 2);
-            creates(&mut history, 3, EVENT_KEPT_MS);
+            creates(&mut history, 3);
+            history.says(Fact::EventsExpired { count: 2 });
         }
     }
     Batch { first_rv, ..std::mem::take(&mut history.batch) }

@@ -1,7 +1,8 @@
 //! core/v1 Nodes: the one node that this server is.
 //!
 //! Knows the machine, no pods. Invariant: name, uid and creationTimestamp stay the same for as long as the data
-//! directory does; everything but readiness stays the same for as long as the server runs.
+//! directory does; everything but readiness stays the same for as long as the server runs, and
+//! readiness ends at the most once.
 
 use super::about::GIT_VERSION;
 use crate::base::Uid;
@@ -19,24 +20,33 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// The node, worked out once it is asked for.
 #[derive(Debug, Default)]
-pub(super) struct Node(OnceLock<Arc<Value>>);
+pub(super) struct Node {
+    ready: OnceLock<Arc<Value>>,
+    failed: OnceLock<Arc<Value>>,
+}
 
 impl Node {
     /// The node as it is now.
     pub(super) fn read(&self, handle: &Handle) -> Arc<Value> {
-        let node = self.0.get_or_init(|| Arc::new(describe(handle)));
-        match handle.health() {
-            Health::Ok => Arc::clone(node),
-            Health::Failed(why) => {
-                let mut node = Value::clone(node);
-                let ready = &mut node["status"]["conditions"][0];
-                ready["status"] = json!("False");
-                ready["reason"] = json!("StoreFailed");
-                ready["message"] = json!(why);
-                Arc::new(node)
-            }
-        }
+        let ready = self.ready.get_or_init(|| Arc::new(describe(handle)));
+        Arc::clone(match handle.health() {
+            Health::Ok => ready,
+            Health::Failed(why) => self.failed.get_or_init(|| Arc::new(not_ready(ready, handle, &why))),
+        })
     }
+}
+
+/// The node at the last version that there is: nothing can be written any more, so none is left for it alone.
+fn not_ready(ready: &Value, handle: &Handle, why: &str) -> Value {
+    let mut node = ready.clone();
+    node["metadata"]["resourceVersion"] = json!(handle.view().rv().to_string());
+    let (condition, seen) = (&mut node["status"]["conditions"][0], now().to_string());
+    condition["status"] = json!("False");
+    condition["lastHeartbeatTime"] = json!(seen);
+    condition["lastTransitionTime"] = json!(seen);
+    condition["reason"] = json!("StoreFailed");
+    condition["message"] = json!(why);
+    node
 }
 
 fn describe(handle: &Handle) -> Value {

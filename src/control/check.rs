@@ -1,5 +1,6 @@
 //! What must hold after every step.
 
+use super::kept::EVENTS_MAX;
 use super::live::{Live, Place};
 use super::state::{Job, State};
 use crate::base::{JobId, NO_INDEX};
@@ -27,6 +28,7 @@ impl State {
         self.check_places();
         self.check_turns();
         self.check_timers();
+        assert!(self.kept_events.len() <= EVENTS_MAX, "more Events are kept than there may be");
     }
 
     /// Every Job is found by its name, and nothing else is.

@@ -9,6 +9,7 @@ mod check;
 mod delete;
 mod effects;
 mod job;
+mod kept;
 mod live;
 mod names;
 mod pods;
@@ -24,6 +25,7 @@ mod writes;
 pub use effects::{
     DeleteJob, Effects, Input, NamespaceChange, NewJob, NewNamespace, NewSpec, Reply, Ticket, WriteError, Written,
 };
+pub use kept::{EVENT_KEPT_MS, EVENTS_MAX};
 pub use restore::{Restored, RestoredJob};
 pub use sched::Capacity;
 pub use state::{Config, State};

@@ -6,6 +6,7 @@
 
 use super::effects::Effects;
 use super::job::indexes_to_retry;
+use super::kept::KeptEvents;
 use super::live::Live;
 use super::state::{Config, Job, State};
 use crate::base::{JobId, NO_INDEX, Time};
@@ -36,6 +37,8 @@ pub struct Restored {
     pub namespaces: Vec<(Arc<str>, u64)>,
     /// The Jobs.
     pub jobs: Vec<RestoredJob>,
+    /// When the Events that are kept were recorded, in order of their versions.
+    pub events: Vec<Time>,
     /// The logs that lost pods had written.
     pub logs: BTreeMap<(JobId, u32), LogExtent>,
 }
@@ -46,6 +49,7 @@ impl State {
     pub fn restore(config: Config, restored: Restored, now: Time, fx: &mut Effects) -> Self {
         let mut state = Self::new(config);
         state.now = now;
+        state.kept_events = KeptEvents::restored(&restored.events, now);
         state.namespaces.extend(restored.namespaces);
         for job in restored.jobs {
             let id = job.record.id;

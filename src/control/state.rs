@@ -2,6 +2,7 @@
 
 use super::effects::Effects;
 use super::job::events::EventBudget;
+use super::kept::KeptEvents;
 use super::live::{Live, Place, Pods};
 use super::sched::{Capacity, Sched};
 use super::timers::{Due, Timers};
@@ -38,6 +39,7 @@ pub struct State {
     pub(super) pods: Pods,
     pub(super) sched: Sched,
     pub(super) timers: Timers,
+    pub(super) kept_events: KeptEvents,
     /// No pod is handed to a worker any more.
     pub(super) is_draining: bool,
     /// Jobs to look at in this step.
@@ -128,6 +130,7 @@ impl State {
             pods: Pods::default(),
             sched: Sched::new(config.capacity),
             timers: Timers::default(),
+            kept_events: KeptEvents::default(),
             is_draining: false,
             dirty: BTreeSet::new(),
         }
@@ -141,6 +144,11 @@ impl State {
     /// When [`State::step`] must be called at the latest, input or not.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
+        self.work_due().into_iter().chain(self.kept_events.due()).min()
+    }
+
+    /// When there is something to do for a Job or a pod.
+    pub(super) fn work_due(&self) -> Option<Time> {
         if self.dirty.is_empty() { self.timers.next() } else { Some(self.now) }
     }
 
@@ -205,6 +213,15 @@ impl State {
         let now = self.now;
         if self.job(id).events.allows(&note, now) {
             self.record(fx, Fact::Recorded { event: Event { job: id, at: now, note } });
+            self.kept_events.push(now);
+        }
+    }
+
+    /// Lets go of the Events that are too old or too many.
+    pub(super) fn expire_events(&mut self, fx: &mut Effects) {
+        let count = self.kept_events.take_due(self.now);
+        if count > 0 {
+            self.record(fx, Fact::EventsExpired { count });
         }
     }
 
@@ -249,6 +266,7 @@ fn changes_status(fact: &Fact) -> bool {
         | Fact::StatusPublished { .. }
         | Fact::Recorded { .. }
         | Fact::DocWritten
-        | Fact::JobRemoved { .. } => false,
+        | Fact::JobRemoved { .. }
+        | Fact::EventsExpired { .. } => false,
     }
 }

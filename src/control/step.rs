@@ -34,6 +34,7 @@ impl State {
         for id in std::mem::take(&mut self.dirty) {
             job::sync(self, id, fx);
         }
+        self.expire_events(fx);
         self.hand_out(fx);
     }
 

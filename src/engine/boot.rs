@@ -19,7 +19,8 @@ pub(super) fn restore(
         Config { uid_key: recovered.uid_key, first_rv: recovered.first_rv, next_job: recovered.next_job, capacity };
     let (_, namespaces) = view.namespaces();
     let namespaces = namespaces.iter().map(|namespace| (Arc::clone(&namespace.doc.name), namespace.rv)).collect();
-    let mut restored = Restored { namespaces, ..Restored::default() };
+    let events = view.events(None).1.iter().map(|event| event.event.at).collect();
+    let mut restored = Restored { namespaces, events, ..Restored::default() };
     let mut lost = BTreeSet::new();
     for JobSnapshot { record, doc, pods } in view.jobs_snapshot() {
         let spec = JobSpec::from_doc(&doc.json).map_err(|source| EngineError::Spec {

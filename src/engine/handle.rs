@@ -11,8 +11,8 @@ use crate::model::Report;
 use crate::view::View;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use tokio::sync::oneshot;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{oneshot, watch};
 
 /// Namespaces that exist from the first boot (kubernetes: `SystemNamespaces` and `default`).
 const PREDEFINED_NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
@@ -30,7 +30,8 @@ struct Shared {
     pods_max: u32,
     tickets: AtomicU64,
     waiting: Mutex<HashMap<Ticket, oneshot::Sender<Result<Reply, RequestError>>>>,
-    failure: OnceLock<String>,
+    /// Why the store failed, once it has.
+    failure: watch::Sender<Option<String>>,
 }
 
 /// Whether the engine works.
@@ -66,7 +67,7 @@ impl Handle {
             pods_max,
             tickets: AtomicU64::new(1),
             waiting: Mutex::default(),
-            failure: OnceLock::new(),
+            failure: watch::Sender::new(None),
         }))
     }
 
@@ -91,7 +92,14 @@ impl Handle {
     /// Whether the engine works.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.0.failure.get().map_or(Health::Ok, |why| Health::Failed(why.clone()))
+        self.0.failure.borrow().as_ref().map_or(Health::Ok, |why| Health::Failed(why.clone()))
+    }
+
+    /// Waits until the engine no longer works; the view has its last version by then.
+    pub async fn failed(&self) {
+        let mut failure = self.0.failure.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        _ = failure.wait_for(Option::is_some).await;
     }
 
     /// Creates an admitted Job; resolves once it is durable.
@@ -179,7 +187,7 @@ impl Handle {
     }
 
     fn stopped(&self) -> RequestError {
-        RequestError::Stopped(self.0.failure.get().cloned().unwrap_or_else(|| "it was told to".to_owned()))
+        RequestError::Stopped(self.0.failure.borrow().clone().unwrap_or_else(|| "it was told to".to_owned()))
     }
 
     fn lock_waiting(&self) -> std::sync::MutexGuard<'_, HashMap<Ticket, oneshot::Sender<Result<Reply, RequestError>>>> {
@@ -209,7 +217,7 @@ impl Handle {
     /// The store failed: everybody who waits is told.
     pub(super) fn fail(&self, why: &str) {
         tracing::error!(error = why, "the store failed: nothing is acknowledged or started any more");
-        _ = self.0.failure.set(why.to_owned());
+        self.0.failure.send_replace(Some(why.to_owned()));
         self.close();
     }
 

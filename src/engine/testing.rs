@@ -2,8 +2,8 @@
 
 use super::{Engine, EngineConfig};
 use crate::exec::{Busy, Checked, LoadError, Outcome, PodLog, PodSetup, Runtime, Stream, Trace};
-use crate::model::{PodTemplate, Reason};
-use crate::store::{Sqlite, Store};
+use crate::model::{Batch, Fold, PodTemplate, Reason, Recovered};
+use crate::store::{Sqlite, Store, StoreError};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -88,4 +88,29 @@ pub(crate) fn on_disk(dir: &Path) -> Engine {
 /// An engine that keeps nothing.
 pub(crate) fn in_memory() -> Engine {
     start(Box::new(Sqlite::in_memory().expect("a store")), None)
+}
+
+/// An engine whose store fails with the first Job.
+pub(crate) fn failing() -> Engine {
+    start(Box::new(Failing(Sqlite::in_memory().expect("a store"))), None)
+}
+
+/// A store that fails from the first commit with a Job on.
+struct Failing(Sqlite);
+
+impl Store for Failing {
+    fn recover(&mut self) -> Result<Recovered, StoreError> {
+        self.0.recover()
+    }
+
+    fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        if batch.facts.iter().any(|fact| fact.job().is_some()) {
+            return Err(StoreError::Full);
+        }
+        self.0.commit(batch)
+    }
+
+    fn fold(&mut self, fold: &Fold) -> Result<(), StoreError> {
+        self.0.fold(fold)
+    }
 }

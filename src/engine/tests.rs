@@ -1,10 +1,10 @@
 //! The engine over a scripted runtime: what is answered is durable, what is durable comes back.
 
-use super::testing::{in_memory, on_disk, start};
+use super::testing::{failing, in_memory, on_disk};
 use super::*;
 use crate::base::Uid;
 use crate::control::{DeleteJob, NamespaceChange, NewJob, WriteError};
-use crate::model::{Batch, ConditionType, Fold, JobSpec, JobStatus, Reason, Recovered};
+use crate::model::{ConditionType, JobSpec, JobStatus, Reason};
 use crate::store::Sqlite;
 use crate::view::{ChangeKind, Filter, JobObject, Topic};
 
@@ -113,29 +113,9 @@ fn what_was_there_before_a_stop_is_there_after_it_and_goes_on() {
     engine.stop();
 }
 
-/// A store that fails from the first commit with a Job on.
-struct Failing(Sqlite);
-
-impl Store for Failing {
-    fn recover(&mut self) -> Result<Recovered, StoreError> {
-        self.0.recover()
-    }
-
-    fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        if batch.facts.iter().any(|fact| fact.job().is_some()) {
-            return Err(StoreError::Full);
-        }
-        self.0.commit(batch)
-    }
-
-    fn fold(&mut self, fold: &Fold) -> Result<(), StoreError> {
-        self.0.fold(fold)
-    }
-}
-
 #[test]
 fn a_store_that_fails_acknowledges_nothing_and_says_so() {
-    let engine = start(Box::new(Failing(Sqlite::in_memory().expect("a store"))), None);
+    let engine = failing();
     let handle = engine.handle().clone();
     block_on(async {
         let answer = handle.create_job(job("a", "0", 1, 1)).await;

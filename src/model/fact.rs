@@ -125,6 +125,11 @@ pub enum Fact {
         /// one after all of them; the version of a pod that went before is left out.
         ordinals: u32,
     },
+    /// The oldest Events are gone.
+    EventsExpired {
+        /// How many.
+        count: u32,
+    },
 }
 
 /// Consecutive completion indexes.
@@ -204,7 +209,7 @@ impl Fact {
             | Self::StatusPublished { .. }
             | Self::Recorded { .. }
             | Self::DocWritten => 1,
-            Self::PodsCreated { count, .. } => u64::from(*count),
+            Self::PodsCreated { count, .. } | Self::EventsExpired { count } => u64::from(*count),
             Self::PodsStarted { pods, .. } => pods.len() as u64,
             Self::PodsWaiting { pods, .. } => pods.len() as u64,
             Self::PodsStopping { ordinals, .. } | Self::PodsRemoved { ordinals, .. } => ordinals.len() as u64,
@@ -233,7 +238,7 @@ impl Fact {
     #[must_use]
     pub fn job(&self) -> Option<JobId> {
         match self {
-            Self::DocWritten => None,
+            Self::DocWritten | Self::EventsExpired { .. } => None,
             Self::JobCreated { job, .. }
             | Self::JobChanged { job }
             | Self::JobStarted { job, .. }

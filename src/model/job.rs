@@ -193,7 +193,11 @@ impl JobRecord {
             }
             // The record goes after this; what is shown last of the Job has its last version.
             Fact::JobRemoved { ordinals, .. } => self.rv = rv + u64::from(*ordinals),
-            Fact::PodsWaiting { .. } | Fact::PodsRemoved { .. } | Fact::Recorded { .. } | Fact::DocWritten => {}
+            Fact::PodsWaiting { .. }
+            | Fact::PodsRemoved { .. }
+            | Fact::Recorded { .. }
+            | Fact::DocWritten
+            | Fact::EventsExpired { .. } => {}
         }
     }
 }

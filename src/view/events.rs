@@ -1,19 +1,13 @@
 //! The Events that are kept.
 //!
-//! Knows no clock: an Event is old when a newer fact says so. Invariant: oldest first, never more than [`EVENTS_MAX`].
+//! Knows no clock: facts say which go. Invariant: oldest first.
 
 use super::doc::JobKey;
 use super::objects::EventObject;
-use crate::base::{JobId, Time};
+use crate::base::JobId;
 use crate::model::Event;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-
-/// How many Events are kept; one more drops the oldest.
-pub const EVENTS_MAX: usize = 100_000;
-
-/// How long an Event is kept, ms (kubernetes: kube-apiserver `--event-ttl`, one hour).
-pub const EVENT_KEPT_MS: u64 = 3_600_000;
 
 #[derive(Debug, Default)]
 pub(super) struct EventLog {
@@ -30,19 +24,15 @@ impl EventLog {
         object
     }
 
-    /// Takes the oldest Event if it must go at `now`.
-    pub(super) fn pop_due(&mut self, now: Time) -> Option<EventObject> {
-        let oldest = self.kept.front()?;
-        if self.kept.len() <= EVENTS_MAX && now.since_ms(oldest.event.at) < EVENT_KEPT_MS {
-            return None;
-        }
-        let due = self.kept.pop_front()?;
-        let left = self.by_job.get_mut(&due.event.job).expect("every Event was counted");
+    /// Takes the oldest.
+    pub(super) fn pop(&mut self) -> Option<EventObject> {
+        let oldest = self.kept.pop_front()?;
+        let left = self.by_job.get_mut(&oldest.event.job).expect("every Event was counted");
         *left -= 1;
         if *left == 0 {
-            self.by_job.remove(&due.event.job);
+            self.by_job.remove(&oldest.event.job);
         }
-        Some(due)
+        Some(oldest)
     }
 
     pub(super) fn has_any(&self, job: JobId) -> bool {

@@ -33,6 +33,11 @@ impl JobEntry {
             status: Arc::clone(&self.shown),
         }
     }
+
+    /// Its pods, for a reader.
+    pub(super) fn share(&self) -> (Arc<JobDoc>, Pods) {
+        (Arc::clone(&self.doc), self.pods.clone())
+    }
 }
 
 /// Recent changes, by kind of object.
@@ -92,8 +97,6 @@ impl Docs<'_> {
 pub(super) struct Mirror {
     /// The last version that is shown.
     pub(super) rv: u64,
-    /// The newest time that a fact carried.
-    now: Time,
     pub(super) uid_key: UidKey,
     pub(super) jobs: BTreeMap<JobId, JobEntry>,
     /// Jobs that are gone but have Events: their records without status.
@@ -111,7 +114,6 @@ impl Mirror {
     pub(super) fn new(uid_key: UidKey, rings: Rings) -> Self {
         Self {
             rv: 0,
-            now: Time::default(),
             uid_key,
             jobs: BTreeMap::new(),
             gone: BTreeMap::new(),
@@ -132,20 +134,14 @@ impl Mirror {
             self.apply_fact(rv, fact, docs);
         }
         self.rv = batch.docs.iter().map(|doc| doc.rv).fold(self.rv.max(batch.next_rv().saturating_sub(1)), u64::max);
-        // What goes needs a version that no reader has passed.
-        if batch.next_rv() > batch.first_rv {
-            self.expire_events();
-        }
         self.dirty.changes += batch.facts.len() as u64 + batch.pods();
     }
 
     fn apply_fact(&mut self, rv: u64, fact: &Fact, docs: &Docs<'_>) {
-        if let Some(at) = time_of(fact) {
-            self.now = self.now.max(at);
-        }
         match fact {
             Fact::JobCreated { .. } => return self.create_job(rv, fact, docs),
             Fact::Recorded { event } => return self.record(rv, event),
+            Fact::EventsExpired { count } => return self.expire_events(rv, *count),
             _ => {}
         }
         // A document without a Job was written before its fact is reached.
@@ -186,7 +182,8 @@ impl Mirror {
             | Fact::BackoffSet { .. }
             | Fact::ConditionSet { .. }
             | Fact::Recorded { .. }
-            | Fact::DocWritten => {}
+            | Fact::DocWritten
+            | Fact::EventsExpired { .. } => {}
         }
     }
 
@@ -325,14 +322,15 @@ impl Mirror {
         living.or_else(|| Some(Arc::new(key_of(self.gone.get(&job)?, self.uid_key))))
     }
 
-    fn expire_events(&mut self) {
-        while let Some(before) = self.events.pop_due(self.now) {
+    fn expire_events(&mut self, first_rv: u64, count: u32) {
+        for rv in first_rv..first_rv + u64::from(count) {
+            let Some(before) = self.events.pop() else { return };
             let job = before.event.job;
             if !self.events.has_any(job) && self.gone.remove(&job).is_some() {
                 self.dirty.jobs.remove(&job);
                 self.dirty.removed.insert(job);
             }
-            let (rv, object) = (self.rv, EventObject { rv: self.rv, ..before.clone() });
+            let object = EventObject { rv, ..before.clone() };
             self.rings.events.push(Entry { rv, kind: ChangeKind::Deleted, object, before: Some(before), weight: 0 });
         }
     }
@@ -366,20 +364,6 @@ fn key_of(record: &JobRecord, uid_key: UidKey) -> JobKey {
         name: Arc::clone(&record.name),
         names: PodNames::new(record.uid),
         uid_key,
-    }
-}
-
-/// The time that a fact carries, if it carries one of its own.
-fn time_of(fact: &Fact) -> Option<Time> {
-    match fact {
-        Fact::JobCreated { at, .. }
-        | Fact::JobStarted { at, .. }
-        | Fact::PodsCreated { at, .. }
-        | Fact::PodsStopping { at, .. }
-        | Fact::JobRemoved { at, .. } => Some(*at),
-        Fact::ConditionSet { condition, .. } => Some(condition.at),
-        Fact::Recorded { event } => Some(event.at),
-        _ => None,
     }
 }
 

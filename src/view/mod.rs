@@ -20,7 +20,6 @@ mod watch;
 mod tests;
 
 pub use doc::{JobDoc, JobKey};
-pub use events::{EVENT_KEPT_MS, EVENTS_MAX};
 pub use objects::{EventObject, JobObject, NamespaceObject, Object, PodObject};
 pub use read::{JobSnapshot, PodList, View};
 pub use render::{INDEX_KEY, NODE_NAME, TRACKING_FINALIZER};

@@ -142,24 +142,29 @@ impl View {
     #[must_use]
     pub fn pods(&self, namespace: Option<&str>, job: Option<Uid>) -> (u64, PodList) {
         let mirror = self.read();
-        let share = |entry: &JobEntry| (Arc::clone(&entry.doc), entry.pods.clone());
         let jobs = match job {
-            None => mirror.in_order(namespace).map(share).collect(),
+            None => mirror.in_order(namespace).map(JobEntry::share).collect(),
             Some(uid) => {
                 let entry = mirror.uids.get(&uid).and_then(|id| mirror.jobs.get(id));
                 let is_in = |entry: &&JobEntry| namespace.is_none_or(|namespace| *entry.record.namespace == *namespace);
-                entry.filter(is_in).map(share).into_iter().collect()
+                entry.filter(is_in).map(JobEntry::share).into_iter().collect()
             }
         };
         (mirror.rv, PodList { jobs })
+    }
+
+    /// The pods of the Jobs of this name in a namespace or in all, and the version at which they are so.
+    #[must_use]
+    pub fn pods_of_jobs_named(&self, namespace: Option<&str>, name: &str) -> (u64, PodList) {
+        let mirror = self.read();
+        (mirror.rv, PodList { jobs: mirror.jobs_named(namespace, name).map(JobEntry::share).collect() })
     }
 
     /// The Jobs of this name in a namespace or in all, and the version at which they are so.
     #[must_use]
     pub fn jobs_named(&self, namespace: Option<&str>, name: &str) -> (u64, Vec<JobObject>) {
         let mirror = self.read();
-        let ids = mirror.spaces(namespace).filter_map(|(_, names)| names.get(name));
-        (mirror.rv, ids.filter_map(|id| Some(mirror.jobs.get(id)?.object())).collect())
+        (mirror.rv, mirror.jobs_named(namespace, name).map(JobEntry::object).collect())
     }
 
     /// The pods of this name in a namespace or in all, and the version at which they are so.
@@ -271,8 +276,8 @@ fn scan<T: Clone>(
         if changes.len() >= limit {
             return Ok(true);
         }
-        // An entry of the same version may follow, so only the versions before are complete.
-        cursor.rv = cursor.rv.max(entry.rv - 1);
+        // No other entry has this version, so it is complete with this one.
+        cursor.rv = cursor.rv.max(entry.rv);
         cursor.seq += 1;
         let Entry { rv, kind, .. } = *entry;
         let object = wrap(entry.object.clone());
@@ -305,6 +310,11 @@ impl Mirror {
     fn in_order(&self, namespace: Option<&str>) -> impl Iterator<Item = &JobEntry> {
         let ids = self.spaces(namespace).flat_map(|(_, names)| names.values());
         ids.filter_map(|id| self.jobs.get(id))
+    }
+
+    /// The Jobs of this name, in order of their namespaces.
+    fn jobs_named(&self, namespace: Option<&str>, name: &str) -> impl Iterator<Item = &JobEntry> {
+        self.spaces(namespace).filter_map(move |(_, names)| self.jobs.get(names.get(name)?))
     }
 
     /// A namespace's Jobs by name, or those of all.

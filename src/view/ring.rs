@@ -1,7 +1,7 @@
 //! The recent changes of one kind of object, bounded in bytes.
 //!
-//! Knows nothing of what it holds but its weight. Invariant: versions never decrease from the oldest entry to the newest,
-//! and every change above `evicted_rv` is still there.
+//! Knows nothing of what it holds but its weight. Invariant: versions increase from the oldest entry to the newest, and
+//! every change above `evicted_rv` is still there.
 
 use super::watch::ChangeKind;
 use std::collections::VecDeque;
@@ -40,7 +40,7 @@ impl<T> Ring<T> {
     }
 
     pub(super) fn push(&mut self, entry: Entry<T>) {
-        debug_assert!(self.entries.back().is_none_or(|last| last.rv <= entry.rv), "versions went back");
+        debug_assert!(self.entries.back().is_none_or(|last| last.rv < entry.rv), "a version belongs to one change");
         self.bytes += size_of::<Entry<T>>() + entry.weight;
         self.entries.push_back(entry);
         self.evict();

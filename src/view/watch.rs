@@ -55,7 +55,7 @@ impl ChangeKind {
 /// What happened to one object.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// At which version. Several Events that expire together share one.
+    /// At which version: no other change has it.
     pub rv: u64,
     /// What.
     pub kind: ChangeKind,

@@ -109,7 +109,7 @@ fn unescape(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::kind::{EVENTS, JOBS, NODES, PODS};
+    use super::super::kind::{EVENTS, JOBS, NAMESPACES, NODES, PODS};
     use super::*;
 
     #[test]
@@ -150,6 +150,8 @@ mod tests {
             (&PODS, "spec.x=a", "field label not supported: spec.x"),
             (&EVENTS, "é=a", "field label not supported: é"),
             (&NODES, "status.phase=a", "field label not supported: status.phase"),
+            (&NODES, "metadata.namespace=a", "field label not supported: metadata.namespace"),
+            (&NAMESPACES, "metadata.namespace!=a", "field label not supported: metadata.namespace"),
             (&JOBS, "status.phase=a", "field label \"status.phase\" not supported for Job"),
             (&JOBS, "=a", "field label \"\" not supported for Job"),
         ];

@@ -29,6 +29,8 @@ pub(super) enum Scope {
     Named(String),
     /// The pods of this Job.
     OfJob(Uid),
+    /// The pods of whichever Job has this name.
+    OfJobNamed(String),
 }
 
 /// Labels that name a pod's Job, generated for every pod of a Job and for no other (kubernetes: `batch/v1` constants).
@@ -39,7 +41,7 @@ const JOB_UID_KEYS: [&str; 2] = ["batch.kubernetes.io/controller-uid", "controll
 const NOBODY: Uid = Uid(0);
 
 impl Scope {
-    pub(super) fn of(kind: &Listed, namespace: Option<&str>, selector: &Selector, view: &View) -> Self {
+    pub(super) fn of(kind: &Listed, selector: &Selector) -> Self {
         if let Some(name) = selector.fields.exact("metadata.name") {
             return Self::Named(name.to_owned());
         }
@@ -49,12 +51,8 @@ impl Scope {
         if let Some(uid) = JOB_UID_KEYS.iter().find_map(|key| selector.labels.exact(key)) {
             return Self::OfJob(Uid::parse(uid).unwrap_or(NOBODY));
         }
-        match (namespace, JOB_NAME_KEYS.iter().find_map(|key| selector.labels.exact(key))) {
-            (Some(namespace), Some(name)) => {
-                Self::OfJob(view.job(namespace, name).map_or(NOBODY, |job| job.doc.key.uid))
-            }
-            _ => Self::All,
-        }
+        let name = JOB_NAME_KEYS.iter().find_map(|key| selector.labels.exact(key));
+        name.map_or(Self::All, |name| Self::OfJobNamed(name.to_owned()))
     }
 }
 
@@ -82,8 +80,11 @@ impl Items {
             (Kind::Job, _) => objects(view.jobs(namespace), Object::Job),
             (Kind::Pod, Scope::Named(name)) => objects(view.pods_named(namespace, name), Object::Pod),
             (Kind::Pod, scope) => {
-                let job = if let Scope::OfJob(uid) = scope { Some(*uid) } else { None };
-                let (rv, pods) = view.pods(namespace, job);
+                let (rv, pods) = match scope {
+                    Scope::OfJob(uid) => view.pods(namespace, Some(*uid)),
+                    Scope::OfJobNamed(name) => view.pods_of_jobs_named(namespace, name),
+                    Scope::All | Scope::Named(_) => view.pods(namespace, None),
+                };
                 (rv, Self::Pods(pods))
             }
             (Kind::Event, _) => objects(view.events(namespace), Object::Event),

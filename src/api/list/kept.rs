@@ -1,6 +1,7 @@
-//! Lists that were cut and not read to their end: every page comes from the same one.
+//! Lists that were cut: every page comes from the same one.
 //!
-//! Knows what is kept and for how long, not how it is read. Invariant: at most [`LISTS_MAX`] lists of together
+//! Knows what is kept and for how long, not how it is read. Whoever reads a list to its end takes it from nobody: a page may be
+//! asked for again, and others may have tokens of it. Invariant: at most [`LISTS_MAX`] lists of together
 //! [`OBJECTS_MAX`] objects are kept (of one that is bigger, only it), the one that was used last the longest.
 
 use super::items::{Items, Scope};
@@ -67,11 +68,6 @@ impl Kept {
             total -= entries.pop_front().map_or(0, |entry| entry.objects);
         }
     }
-
-    /// Lets go of a list that was read to its end.
-    pub(super) fn drop(&self, key: &ListKey) {
-        self.lock().retain(|entry| entry.key != *key);
-    }
 }
 
 #[cfg(test)]
@@ -98,8 +94,6 @@ mod tests {
         assert_eq!(there(&kept, &[1], now), [true]);
         kept.put(key(max + 1), items(), 1, now);
         assert_eq!(there(&kept, &[1, 2, 3, max + 1], now), [true, false, true, true]);
-        kept.drop(&key(3));
-        assert_eq!(there(&kept, &[3], now), [false]);
     }
 
     #[test]

@@ -13,9 +13,9 @@ pub(in crate::api) struct Listed {
     pub(super) resource: Resource,
     pub(super) api_version: &'static str,
     pub(super) kind: table::Kind,
-    /// Which changes a watch follows; `None` when it never changes.
+    /// Which changes a watch follows; `None` for the node, which changes with the engine's health.
     pub(super) topic: Option<Topic>,
-    /// Field labels beside `metadata.name` and `metadata.namespace`.
+    /// Field labels beside `metadata.name`.
     fields: &'static [&'static str],
 }
 
@@ -25,7 +25,7 @@ pub(in crate::api) static JOBS: Listed = Listed {
     api_version: "batch/v1",
     kind: table::Kind::Job,
     topic: Some(Topic::Jobs),
-    fields: &["status.successful"],
+    fields: &["metadata.namespace", "status.successful"],
 };
 
 /// core/v1 Pods.
@@ -35,6 +35,7 @@ pub(in crate::api) static PODS: Listed = Listed {
     kind: table::Kind::Pod,
     topic: Some(Topic::Pods),
     fields: &[
+        "metadata.namespace",
         "spec.nodeName",
         "spec.restartPolicy",
         "spec.schedulerName",
@@ -54,6 +55,7 @@ pub(in crate::api) static EVENTS: Listed = Listed {
     kind: table::Kind::Event,
     topic: Some(Topic::Events),
     fields: &[
+        "metadata.namespace",
         "involvedObject.kind",
         "involvedObject.namespace",
         "involvedObject.name",
@@ -89,7 +91,7 @@ pub(in crate::api) static NODES: Listed = Listed {
 impl Listed {
     /// Whether objects can be selected by a field.
     pub(super) fn has_field(&self, path: &str) -> bool {
-        matches!(path, "metadata.name" | "metadata.namespace") || self.fields.contains(&path)
+        path == "metadata.name" || self.fields.contains(&path)
     }
 
     /// The refusal of a field that objects cannot be selected by (kubernetes: each group's `conversion.go`).

@@ -34,7 +34,7 @@ pub(super) async fn start(
     form: Form,
 ) -> Answered {
     let selector = Arc::new(options.selector);
-    let scope = Scope::of(kind, namespace.as_deref(), &selector, served.handle.view());
+    let scope = Scope::of(kind, &selector);
     let mut list_key = ListKey { kind: kind.kind, namespace, scope, rv: 0 };
     let wanted = match (&options.token, options.version) {
         (Some(token), _) => token.rv(),
@@ -49,12 +49,9 @@ pub(super) async fn start(
         None => None,
     };
     let head = head(kind, form, list_key.rv, more.as_ref());
-    match more {
-        Some(_) => {
-            let objects = walk.items.count_from(PodPlace::default());
-            served.reads.kept.put(list_key, Arc::clone(&walk.items), objects, Instant::now());
-        }
-        None => served.reads.kept.drop(&list_key),
+    if more.is_some() {
+        let objects = walk.items.count_from(PodPlace::default());
+        served.reads.kept.put(list_key, Arc::clone(&walk.items), objects, Instant::now());
     }
     Ok(answer(Listing { walk, form, now: now(), text: head, is_first: true, is_over: false }).await)
 }

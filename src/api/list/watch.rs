@@ -4,17 +4,17 @@
 //! gets every change of its selection above its version once and in order, or an ERROR and the end; while it does not
 //! read, it costs one rendered chunk.
 
-use super::CHUNK_BYTES;
 use super::accept::Form;
 use super::item::Item;
 use super::items::{Items, Scope, Step, Walk, filter};
 use super::kind::Listed;
 use super::options::{Options, Selector, Version};
 use super::page::{push_table, put};
+use super::{CHUNK_BYTES, Reads};
 use crate::api::Status;
 use crate::api::router::{Answered, Served};
 use crate::api::stream::chunks;
-use crate::engine::now;
+use crate::engine::{Handle, Health, now};
 use crate::view::{Change, ChangeKind, Cursor, Expired, PodPlace, View};
 use axum::body::Bytes;
 use axum::http::{HeaderValue, header};
@@ -71,8 +71,10 @@ struct Watching {
     selector: Arc<Selector>,
     /// What existed and was not told yet.
     initial: Option<Walk>,
-    /// `None` for a kind that never changes.
+    /// `None` for the node.
     cursor: Option<Cursor>,
+    /// What the node is read from, until it was told that it is no longer ready: it changes once at the most.
+    node: Option<(Handle, Arc<Reads>)>,
     /// The watch cannot go on.
     expired: Option<Expired>,
     /// The version from which changes are told.
@@ -128,8 +130,9 @@ impl Watching {
             Version::Latest | Version::Any => (view.rv(), true),
         };
         let mut initial = None;
+        let was_ready = served.handle.health() == Health::Ok;
         if options.send_initial_events.unwrap_or(is_anywhere) {
-            let scope = Scope::of(kind, namespace, &selector, &view);
+            let scope = Scope::of(kind, &selector);
             let node = served.reads.node.read(&served.handle);
             let (rv, items) = Items::read(&view, &node, kind, namespace, &scope);
             from = rv;
@@ -140,6 +143,8 @@ impl Watching {
             Ok(cursor) => (cursor, None),
             Err(expired) => (None, Some(expired)),
         };
+        // Its version does not tell whether a watcher that comes again has heard of it: it may be told twice.
+        let is_node_due = kind.topic.is_none() && (was_ready || initial.is_none());
         let started = Instant::now();
         Ok(Self {
             view,
@@ -148,6 +153,7 @@ impl Watching {
             selector,
             initial,
             cursor,
+            node: is_node_due.then(|| (served.handle.clone(), Arc::clone(&served.reads))),
             expired,
             from,
             allow_bookmarks: options.allow_bookmarks,
@@ -214,7 +220,7 @@ impl Watching {
     fn fill_changes(&mut self, out: &mut String) -> Found {
         let view = Arc::clone(&self.view);
         for _ in 0..LOOKS_MAX {
-            let Some(cursor) = &mut self.cursor else { return Found::None };
+            let Some(cursor) = &mut self.cursor else { return self.fill_node(out) };
             match view.poll(cursor, 1) {
                 Ok(changes) => {
                     let Some(change) = changes.into_iter().next() else { return Found::None };
@@ -234,13 +240,26 @@ impl Watching {
         Found::Some
     }
 
+    fn fill_node(&mut self, out: &mut String) -> Found {
+        let Some((handle, reads)) = self.node.take_if(|(handle, _)| handle.health() != Health::Ok) else {
+            return Found::None;
+        };
+        let item = Item::Node(reads.node.read(&handle));
+        self.from = self.from.max(handle.view().rv());
+        if self.selector.takes(&item) {
+            self.push("MODIFIED", &item, out);
+        }
+        Found::Some
+    }
+
     /// Waits for a change, a bookmark or the end.
     async fn wait(&mut self) {
         let due = if self.allow_bookmarks { self.bookmark_at.min(self.ends_at) } else { self.ends_at };
         let changed = async {
-            match &self.cursor {
-                Some(cursor) => self.view.changed(cursor).await,
-                None => std::future::pending().await,
+            match (&self.cursor, &self.node) {
+                (Some(cursor), _) => self.view.changed(cursor).await,
+                (None, Some((handle, _))) => handle.failed().await,
+                (None, None) => std::future::pending().await,
             }
         };
         // Each of these only waits, so nothing is lost with those that are dropped.

@@ -2,7 +2,9 @@
 
 use super::{Spec, World};
 use crate::base::NO_INDEX;
-use crate::model::{ConditionReason, EventNote};
+use crate::control::EVENT_KEPT_MS;
+use crate::control::kept::EXPIRE_EVERY_MS;
+use crate::model::{ConditionReason, EventNote, Fact};
 
 fn created(ordinal: u32) -> EventNote {
     EventNote::SuccessfulCreate { ordinal, index: NO_INDEX }
@@ -84,4 +86,34 @@ fn after_a_pause_as_many_are_said_as_five_minutes_have_passed() {
     w.update(|spec| spec.parallelism = 110);
     w.step("+100..109");
     assert_eq!(w.take_events(), [created(100), created(101), created(102)]);
+}
+
+/// An hour and the minute in which Events go together.
+const LATE_MS: u64 = EVENT_KEPT_MS + EXPIRE_EVERY_MS;
+
+#[test]
+fn events_go_after_an_hour_without_anything_else_happening() {
+    let mut w = World::of(Spec::new(2, 2));
+    w.step("+0 +1");
+    w.settle();
+    assert_eq!(w.due_in_ms(), None);
+    assert_eq!(w.state.next_deadline(), Some(w.now.plus_ms(LATE_MS - 100)));
+    w.advance(LATE_MS - 101);
+    w.step("");
+    assert_eq!(w.last_facts(), []);
+    w.advance(1);
+    let rv = w.next_rv();
+    w.step("");
+    assert_eq!((w.last_facts(), w.next_rv()), (&[Fact::EventsExpired { count: 2 }][..], rv + 2));
+    assert_eq!(w.state.next_deadline(), None);
+}
+
+#[test]
+fn events_go_after_a_restart_as_well() {
+    let mut w = World::of(Spec::new(2, 2));
+    w.step("+0 +1");
+    w.advance(LATE_MS);
+    w.crash();
+    w.step(">0 >1");
+    assert!(w.last_facts().contains(&Fact::EventsExpired { count: 2 }), "{:?}", w.last_facts());
 }

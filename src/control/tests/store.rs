@@ -1,9 +1,9 @@
 //! What a store and a mirror would hold, made from batches alone.
 
-use crate::base::JobId;
+use crate::base::{JobId, Time};
 use crate::control::{Restored, RestoredJob};
 use crate::model::{Batch, DocWrite, Fact, JobRecord, JobSpec, Kind, Phase, PodRecord};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Job records by replay, pods that have not ended, head documents.
@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub(super) struct MemStore {
     pub(super) jobs: BTreeMap<JobId, JobRecord>,
     pub(super) pods: BTreeMap<(JobId, u32), PodRecord>,
+    /// When the Events that are kept were recorded.
+    pub(super) events: VecDeque<Time>,
     docs: BTreeMap<(Kind, Arc<str>, Arc<str>), DocWrite>,
     /// Names of all Jobs that were ever created.
     names: BTreeMap<JobId, Arc<str>>,
@@ -37,6 +39,11 @@ impl MemStore {
             assert_eq!(before, None, "a Job's number given twice");
             self.jobs.insert(record.id, record);
             return;
+        }
+        match fact {
+            Fact::Recorded { event } => self.events.push_back(event.at),
+            Fact::EventsExpired { count } => drop(self.events.drain(..*count as usize)),
+            _ => {}
         }
         let Some(id) = fact.job() else { return };
         let record = self.jobs.get_mut(&id).expect("a fact about a Job that was created");
@@ -122,7 +129,8 @@ impl MemStore {
             let pods = self.pods.range(of_job).map(|(_, pod)| *pod).collect();
             RestoredJob { record: record.clone(), spec: specs[&doc].clone(), doc_rv, pods }
         });
-        Restored { namespaces, jobs: jobs.collect(), logs: BTreeMap::new() }
+        let events = self.events.iter().copied().collect();
+        Restored { namespaces, jobs: jobs.collect(), events, logs: BTreeMap::new() }
     }
 
     /// The number of the next Job.

@@ -227,6 +227,7 @@ impl World {
         }
         self.verifier.step(self.now, &fx, &self.state);
         self.store.apply(&fx.batch);
+        assert_eq!(self.state.kept_events.len(), self.store.events.len(), "Events that are kept");
         let line = transcript(&fx, &self.store);
         self.workers.take(&mut fx, self.capacity, &self.store.pods);
         self.events.extend(fx.batch.facts.iter().filter_map(|fact| match fact {
@@ -254,8 +255,9 @@ impl World {
         self.step("");
     }
 
+    /// When there is something to do for a Job or a pod; that Events get old is left out.
     pub(super) fn due_in_ms(&self) -> Option<u64> {
-        self.state.next_deadline().map(|at| at.since_ms(self.now))
+        self.state.work_due().map(|at| at.since_ms(self.now))
     }
 
     /// What was done so far is durable.

@@ -1,9 +1,9 @@
 //! What is found, and shapes that no golden has.
 
 use super::{AT, World, end, ended, job_json, parsed, write};
-use crate::base::{JobId, NO_INDEX, Time, Uid};
+use crate::base::{JobId, Uid};
 use crate::model::{CHUNK_PODS, EventNote, Fact, Kind, PodRecord, Reason, Waiting};
-use crate::view::{EVENT_KEPT_MS, EVENTS_MAX, PodObject, View};
+use crate::view::{PodObject, View};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -223,9 +223,10 @@ fn nothing_is_held_of_a_deleted_job_but_its_recent_changes() {
         assert!(mirror.dirty.chunks.is_empty());
         assert_eq!((mirror.gone.len(), mirror.dirty.removed.len()), (1, 1), "kept for its Event");
     }
-    // Other Jobs push its changes out of the rings, and an hour passes.
+    // Other Jobs push its changes out of the rings, and its Event goes.
     world.create_job(2, "default", "b");
-    world.create_pods(2, 0, 1000, &[], AT.plus_ms(EVENT_KEPT_MS));
+    world.create_pods(2, 0, 1000, &[], AT);
+    world.happens(vec![Fact::EventsExpired { count: 1 }]);
     for _ in 0..1000 {
         world.happens(vec![Fact::StatusPublished { job: JobId(2) }]);
     }
@@ -253,34 +254,15 @@ fn documents_of_deleted_jobs_are_bounded() {
 }
 
 #[test]
-fn events_go_after_an_hour_by_the_time_of_newer_facts() {
+fn events_go_when_a_fact_says_so_the_oldest_first() {
     let mut world = World::new();
     world.create_job(1, "default", "a");
-    world.record(1, AT, EventNote::Completed);
-    world.record(1, AT.plus_ms(1), EventNote::SuccessfulCreate { ordinal: 0, index: NO_INDEX });
-    let at = |world: &World| world.view.events(None).1.len();
-    world.create_pods(1, 0, 1, &[], AT.plus_ms(EVENT_KEPT_MS - 1));
-    assert_eq!(at(&world), 2);
-    world.create_pods(1, 1, 1, &[], AT.plus_ms(EVENT_KEPT_MS));
-    assert_eq!(at(&world), 1);
-}
-
-#[test]
-fn one_event_too_many_drops_the_oldest() {
-    let mut world = World::new();
-    world.create_job(1, "default", "a");
-    let note = |nth: usize| Fact::Recorded {
-        event: crate::model::Event {
-            job: JobId(1),
-            at: Time(AT.0 + nth as u64 / 1000),
-            note: EventNote::SuccessfulCreate { ordinal: 0, index: NO_INDEX },
-        },
-    };
-    world.happens((0..EVENTS_MAX).map(note).collect());
-    let oldest = world.view.events(None).1[0].made_rv;
-    world.happens(vec![note(EVENTS_MAX)]);
-    let (_, events) = world.view.events(None);
-    assert_eq!((events.len(), events[0].made_rv), (EVENTS_MAX, oldest + 1));
+    let made = [AT.plus_ms(1), AT, AT].map(|at| world.record(1, at, EventNote::Completed));
+    world.happens(vec![Fact::EventsExpired { count: 2 }]);
+    let left: Vec<u64> = world.view.events(None).1.iter().map(|event| event.made_rv).collect();
+    assert_eq!(left, made[2..]);
+    world.happens(vec![Fact::EventsExpired { count: 1 }]);
+    assert!(world.view.events(None).1.is_empty());
 }
 
 #[test]

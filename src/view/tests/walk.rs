@@ -64,3 +64,23 @@ fn objects_are_found_by_name_in_one_namespace_and_in_all() {
     );
     assert_eq!(world.view.jobs_named(None, "none").1.len(), 0);
 }
+
+#[test]
+fn pods_are_found_by_the_name_of_their_job() {
+    let mut world = World::new();
+    world.create_job(1, "a", "j");
+    world.create_job(2, "b", "j");
+    world.create_job(3, "b", "k");
+    (1..=3).for_each(|job| _ = world.create_pods(job, 0, job, &[], AT));
+    let jobs = |world: &World, namespace, name| {
+        let (_, list) = world.view.pods_of_jobs_named(namespace, name);
+        list.iter().map(|pod| pod.record.job.0).collect::<Vec<_>>()
+    };
+    assert_eq!(jobs(&world, None, "j"), [1, 2, 2]);
+    assert_eq!(jobs(&world, Some("b"), "j"), [2, 2]);
+    assert!(jobs(&world, Some("c"), "j").is_empty() && jobs(&world, None, "none").is_empty());
+    world.delete_job(2, "b", "j", 2);
+    world.create_job(4, "b", "j");
+    world.create_pods(4, 0, 1, &[], AT);
+    assert_eq!(jobs(&world, Some("b"), "j"), [4]);
+}

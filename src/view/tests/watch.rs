@@ -96,9 +96,9 @@ fn a_cursor_stops_at_its_limit_and_goes_on() {
     let mut rvs = Vec::new();
     for _ in 0..3 {
         let changes = world.view.poll(&mut cursor, 2).expect("nothing was dropped");
-        rvs.push(changes.iter().map(|change| change.rv).collect::<Vec<_>>());
+        rvs.push((changes.iter().map(|change| change.rv).collect::<Vec<_>>(), cursor.rv()));
     }
-    assert_eq!(rvs, [vec![2, 3], vec![4, 5], vec![6]]);
+    assert_eq!(rvs, [(vec![2, 3], 3), (vec![4, 5], 5), (vec![6], 6)], "a bookmark says what was given, and no more");
     assert_eq!(cursor.rv(), world.view.rv());
     assert!(world.view.poll(&mut cursor, 2).expect("nothing was dropped").is_empty());
 }
@@ -147,15 +147,22 @@ fn a_watcher_that_is_overtaken_is_told() {
 }
 
 #[test]
-fn events_that_expire_are_deleted_under_a_new_version() {
+fn events_that_expire_are_deleted_each_at_its_own_version() {
     let mut world = World::new();
     world.create_job(1, "default", "a");
     world.record(1, AT, EventNote::Completed);
     world.record(1, AT, EventNote::Completed);
     let mut cursor = follow(&world.view, Topic::Events, 3);
-    let rv = world.create_pods(1, 0, 1, &[], AT.plus_ms(crate::view::EVENT_KEPT_MS));
-    assert_eq!(kinds(&world.view, &mut cursor), [(rv, "DELETED"), (rv, "DELETED")]);
-    assert!(world.view.events(None).1.is_empty());
+    let event = crate::model::Event { job: JobId(1), at: AT, note: EventNote::Completed };
+    let rv = world.happens(vec![Fact::Recorded { event }, Fact::EventsExpired { count: 3 }]);
+    let told = [(rv, "ADDED"), (rv + 1, "DELETED"), (rv + 2, "DELETED"), (rv + 3, "DELETED")];
+    for (nth, (from, _)) in told.iter().enumerate() {
+        let mut resumed = follow(&world.view, Topic::Events, *from);
+        assert_eq!(kinds(&world.view, &mut resumed), told[nth + 1..], "resumed at {from}");
+    }
+    assert_eq!(kinds(&world.view, &mut cursor), told);
+    let (listed, events) = world.view.events(None);
+    assert_eq!((listed, events.len()), (rv + 3, 0));
 }
 
 #[test]

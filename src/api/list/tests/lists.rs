@@ -1,7 +1,7 @@
 //! Lists: pages, versions, selectors, bodies in chunks.
 
 use super::super::token::Token;
-use super::{JOBS, PODS, Server, golden, job, keys, names, rv, with_server};
+use super::{JOBS, PODS, Server, golden, job, keys, names, pair, rv, with_server};
 use axum::http::Method;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
@@ -25,8 +25,55 @@ fn the_pages_of_a_list_are_of_one_version() {
         let last = server.get(&format!("{JOBS}?limit=2&continue={}", token(&second))).await;
         assert_eq!((names(&last), rv(&last)), (vec!["j4"], rv(&first)));
         assert_eq!(keys(&last["metadata"]), ["resourceVersion"].into());
-        let (code, _) = server.refused(&format!("{JOBS}?limit=2&continue={}", token(&second))).await;
-        assert_eq!(code, 410, "a list that was read to its end is let go of");
+        for page in [&second, &first] {
+            let again = server.get(&format!("{JOBS}?limit=2&continue={}", token(page))).await;
+            assert_eq!((rv(&again), names(&again).len()), (rv(&first), if page == &first { 2 } else { 1 }));
+        }
+    });
+}
+
+#[test]
+fn no_reader_takes_a_list_from_another() {
+    with_server(async |server: &Server| {
+        server.create_paused(&["j0", "j1", "j2"]).await;
+        let first = server.get(&format!("{JOBS}?limit=1")).await;
+        assert_eq!(rv(&server.get(JOBS).await), rv(&first), "all of it at the same version");
+        server.get(&format!("{JOBS}?limit=9&continue={}", token(&first))).await;
+        server.create_paused(&["j3"]).await;
+        let second = server.get(&format!("{JOBS}?limit=1&continue={}", token(&first))).await;
+        assert_eq!((names(&second), rv(&second)), (vec!["j1"], rv(&first)));
+    });
+}
+
+#[test]
+fn a_name_selects_the_pods_of_whichever_job_has_it() {
+    with_server(async |server: &Server| {
+        let running = |count: usize| {
+            move |pods: &Value| {
+                let items = pods["items"].as_array().expect("items");
+                items.len() == count && items.iter().all(|pod| pod["status"]["phase"] == "Running")
+            }
+        };
+        for path in [PODS, "/api/v1/pods"] {
+            let named = format!("{path}?labelSelector=job-name%3Da");
+            server.create(&job("a", "wait", 2)).await;
+            let old = server.wait_for(&named, running(2)).await;
+            let first = server.get(&format!("{named}&limit=1")).await;
+            let mut watch = server.watch(&format!("{named}&watch=1&resourceVersion={}", rv(&old))).await;
+            server.write(Method::DELETE, &format!("{JOBS}/a"), &json!({"propagationPolicy": "Background"})).await;
+            server.create(&job("a", "wait", 1)).await;
+            let new = server.wait_for(&named, running(1)).await;
+            assert!(!names(&old).contains(&names(&new)[0]), "{new}");
+            let second = server.get(&format!("{named}&limit=1&continue={}", token(&first))).await;
+            assert_eq!((names(&second), rv(&second)), (vec![names(&old)[1]], rv(&first)));
+            for name in names(&old) {
+                let gone = watch.find(|event| event["type"] == "DELETED").await;
+                assert_eq!(gone["object"]["metadata"]["name"], name);
+            }
+            assert_eq!(watch.told().await, pair("ADDED", names(&new)[0]));
+            server.write(Method::DELETE, &format!("{JOBS}/a"), &json!({"propagationPolicy": "Background"})).await;
+            assert!(names(&server.get(&named).await).is_empty());
+        }
     });
 }
 
@@ -137,6 +184,13 @@ fn selectors_choose_pods_jobs_and_namespaces() {
         ];
         for (path, wanted) in cases {
             assert_eq!(names(&server.get(&path).await), wanted, "{path}");
+        }
+        for kind in ["nodes", "namespaces"] {
+            for watch in ["", "&watch=1"] {
+                let refused =
+                    server.refused(&format!("/api/v1/{kind}?fieldSelector=metadata.namespace!=a{watch}")).await;
+                assert_eq!(refused, (400, "field label not supported: metadata.namespace".to_owned()));
+            }
         }
     });
 }

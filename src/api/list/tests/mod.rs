@@ -29,7 +29,10 @@ pub(super) struct Server {
 
 /// Runs `test` against a fresh engine.
 pub(super) fn with_server(test: impl AsyncFnOnce(&Server)) {
-    let engine = in_memory();
+    with_engine(in_memory(), test);
+}
+
+fn with_engine(engine: Engine, test: impl AsyncFnOnce(&Server)) {
     let modules = Arc::new(Modules::open(None).expect("modules in memory"));
     let served = Served::new(engine.handle().clone(), modules);
     let server = Server { engine, served };

@@ -1,6 +1,7 @@
 //! Watches: what is told, when they end.
 
-use super::{JOBS, PODS, Server, TABLE, golden_events, job, keys, pair, rv, told, with_server};
+use super::{JOBS, PODS, Server, TABLE, golden_events, job, keys, pair, rv, told, with_engine, with_server};
+use crate::engine::testing::failing;
 use axum::http::{Method, header};
 use serde_json::{Value, json};
 
@@ -171,6 +172,37 @@ fn the_node_is_added_and_nothing_follows_until_the_server_stops() {
         assert_eq!(job, None);
         assert_eq!(node.map(|event| event["type"].clone()), Some(json!("BOOKMARK")));
         assert_eq!(nodes.next().await, None);
+    });
+}
+
+#[test]
+fn a_node_that_is_no_longer_ready_is_told_of() {
+    with_engine(failing(), async |server: &Server| {
+        let path = "/api/v1/nodes?watch=1&allowWatchBookmarks=1";
+        let ready = |event: &Value| event["object"]["status"]["conditions"][0]["status"].clone();
+        let list = server.get("/api/v1/nodes").await;
+        let mut nodes = server.watch(path).await;
+        let added = nodes.next().await.expect("an event");
+        assert_eq!((told(&added), ready(&added)), (pair("ADDED", "coracle"), json!("True")));
+        assert_eq!(nodes.told().await, pair("BOOKMARK", ""));
+        let answer = server.send(Method::POST, JOBS, "*/*", job("a", "0", 1).to_string()).await;
+        assert!(answer.status().is_server_error(), "{answer:?}");
+        let modified = nodes.next().await.expect("an event");
+        assert_eq!((told(&modified), ready(&modified)), (pair("MODIFIED", "coracle"), json!("False")));
+        assert_eq!(modified["object"], server.get("/api/v1/nodes/coracle").await);
+        for query in
+            [format!("&resourceVersion={}", rv(&list)), format!("&resourceVersion={}", rv(&modified["object"]))]
+        {
+            let mut later = server.watch(&format!("{path}{query}&timeoutSeconds=1")).await;
+            assert_eq!(later.next().await.as_ref(), Some(&modified), "whoever may have missed it is told");
+            assert_eq!(later.told().await, pair("BOOKMARK", ""), "once");
+        }
+        let mut fresh = server.watch(&format!("{path}&timeoutSeconds=1")).await;
+        assert_eq!(fresh.next().await, Some(json!({"type": "ADDED", "object": modified["object"]})));
+        assert_eq!(fresh.told().await, pair("BOOKMARK", ""));
+        assert_eq!(fresh.told().await, pair("BOOKMARK", ""), "its end");
+        let other = format!("{path}&resourceVersion={}&timeoutSeconds=1&fieldSelector=metadata.name=b", rv(&list));
+        assert_eq!(server.watch(&other).await.told().await, pair("BOOKMARK", ""));
     });
 }
 

@@ -2,10 +2,11 @@
 
 use super::{Engine, EngineConfig};
 use crate::exec::{Busy, Checked, LoadError, Outcome, PodLog, PodSetup, Runtime, Stream, Trace};
-use crate::model::{PodTemplate, Reason};
-use crate::store::{Sqlite, Store};
+use crate::model::{Batch, Fact, Fold, PodTemplate, Reason, Recovered};
+use crate::store::{Sqlite, Store, StoreError};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// Guests that print their first argument and end with it as their exit code; `wait` never ends, and `copy=<path>` prints what is
 /// appended to that file until the file is gone.
@@ -88,4 +89,32 @@ pub(crate) fn on_disk(dir: &Path) -> Engine {
 /// An engine that keeps nothing.
 pub(crate) fn in_memory() -> Engine {
     start(Box::new(Sqlite::in_memory().expect("a store")), None)
+}
+
+/// A store that holds back the ends of pods: it fails at one when it is told so, and goes on once nobody can tell it.
+struct Held(Sqlite, Receiver<()>);
+
+impl Store for Held {
+    fn recover(&mut self) -> Result<Recovered, StoreError> {
+        self.0.recover()
+    }
+
+    fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let ends = batch.facts.iter().any(|fact| matches!(fact, Fact::PodsEnded { .. }));
+        if ends && self.1.recv().is_ok() {
+            return Err(StoreError::Full);
+        }
+        self.0.commit(batch)
+    }
+
+    fn fold(&mut self, fold: &Fold) -> Result<(), StoreError> {
+        self.0.fold(fold)
+    }
+}
+
+/// An engine that keeps nothing and shows no pod's end: it waits for one until the sender is gone, and what is sent makes its
+/// store fail.
+pub(crate) fn held() -> (Engine, Sender<()>) {
+    let (sender, told) = channel();
+    (start(Box::new(Held(Sqlite::in_memory().expect("a store"), told)), None), sender)
 }

@@ -45,7 +45,11 @@ impl Answer {
 
 /// Runs `test` against a fresh server.
 pub(super) fn with_server<F: Future<Output = Server>>(test: impl FnOnce(Server) -> F) {
-    let engine = in_memory();
+    with_engine(in_memory(), test);
+}
+
+/// Runs `test` against a server over this engine.
+pub(super) fn with_engine<F: Future<Output = Server>>(engine: Engine, test: impl FnOnce(Server) -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let modules = Arc::new(Modules::open(None).expect("modules in memory"));
     let served = Served::new(engine.handle().clone(), modules);

@@ -129,6 +129,9 @@ pub struct Effects {
     pub batch: Batch,
     /// Replies to give when the batch is durable.
     pub replies: Vec<(Ticket, Reply)>,
+    /// The ends of logs ([`Report::log_ends`]) that are let go of once the batch is shown: all exits of these reports are in it,
+    /// or in one before, or their Jobs are gone.
+    pub settled: Vec<u64>,
     /// Pods to start, by worker; need not wait for the batch.
     pub launches: Vec<(u32, Vec<Launch>)>,
     /// Pods to stop, by worker; after the launches.
@@ -147,6 +150,7 @@ impl Effects {
     /// Whether nothing is to be done.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.batch.is_empty() && self.replies.is_empty() && self.launches.is_empty() && self.stops.is_empty()
+        let is_nothing_told = self.replies.is_empty() && self.settled.is_empty();
+        self.batch.is_empty() && is_nothing_told && self.launches.is_empty() && self.stops.is_empty()
     }
 }

@@ -24,6 +24,7 @@ impl State {
         for_each_job(report.started, |pod| pod.job, |id, pods| self.on_started(worker, id, pods, fx));
         for_each_job(report.refused, |pod| pod.job, |id, pods| self.on_refused(worker, id, pods, fx));
         for_each_job(report.exits, |pod| pod.job, |id, pods| self.on_exits(worker, id, pods, fx));
+        fx.settled.extend(report.log_ends);
     }
 
     fn on_started(&mut self, worker: u32, id: JobId, started: Vec<Started>, fx: &mut Effects) {

@@ -28,8 +28,15 @@ pub(super) struct Mailbox {
 struct Gathered {
     batch: Batch,
     replies: Vec<(Ticket, Reply)>,
+    settled: Vec<u64>,
     pods: u64,
     closed: bool,
+}
+
+impl Gathered {
+    fn is_empty(&self) -> bool {
+        self.batch.is_empty() && self.replies.is_empty() && self.settled.is_empty()
+    }
 }
 
 impl Mailbox {
@@ -43,6 +50,7 @@ impl Mailbox {
         let mut gathered = self.taken.wait_while(self.lock(), full).unwrap_or_else(PoisonError::into_inner);
         gathered.pods += fx.batch.pods();
         gathered.replies.append(&mut fx.replies);
+        gathered.settled.append(&mut fx.settled);
         let next = std::mem::take(&mut fx.batch);
         if gathered.batch.is_empty() {
             gathered.batch = next;
@@ -57,14 +65,13 @@ impl Mailbox {
 
     /// Takes everything; `None` once closed and empty.
     fn take(&self) -> Option<Gathered> {
-        let idle =
-            |gathered: &mut Gathered| gathered.batch.is_empty() && gathered.replies.is_empty() && !gathered.closed;
+        let idle = |gathered: &mut Gathered| gathered.is_empty() && !gathered.closed;
         let mut gathered = self.filled.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
         let closed = gathered.closed;
         let taken = std::mem::replace(&mut *gathered, Gathered { closed, ..Gathered::default() });
         drop(gathered);
         self.taken.notify_one();
-        (!(taken.closed && taken.batch.is_empty() && taken.replies.is_empty())).then_some(taken)
+        (!(taken.closed && taken.is_empty())).then_some(taken)
     }
 
     pub(super) fn close(&self) {
@@ -95,6 +102,7 @@ fn commit(store: &mut dyn Store, handle: &Handle, gathered: Gathered) -> Result<
         store.commit(&gathered.batch)?;
         view.apply(&gathered.batch);
     }
+    handle.logs().settle(&gathered.settled);
     handle.answer(gathered.replies);
     if view.changes_since_fold() >= FOLD_EVERY {
         store.fold(&view.fold())?;

@@ -2,10 +2,11 @@
 
 use super::{Engine, EngineConfig};
 use crate::exec::{Busy, Checked, LoadError, Outcome, PodLog, PodSetup, Runtime, Stream, Trace};
-use crate::model::{Batch, Fold, PodTemplate, Reason, Recovered};
+use crate::model::{Batch, Fact, Fold, PodTemplate, Reason, Recovered};
 use crate::store::{Sqlite, Store, StoreError};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// Guests that print their first argument and end with it as their exit code; `wait` never ends, and `copy=<path>` prints what is
 /// appended to that file until the file is gone.
@@ -90,21 +91,16 @@ pub(crate) fn in_memory() -> Engine {
     start(Box::new(Sqlite::in_memory().expect("a store")), None)
 }
 
-/// An engine whose store fails with the first Job.
-pub(crate) fn failing() -> Engine {
-    start(Box::new(Failing(Sqlite::in_memory().expect("a store"))), None)
-}
+/// A store that is full when its rule says so of a batch.
+struct Ruled<F>(Sqlite, F);
 
-/// A store that fails from the first commit with a Job on.
-struct Failing(Sqlite);
-
-impl Store for Failing {
+impl<F: FnMut(&Batch) -> bool + Send> Store for Ruled<F> {
     fn recover(&mut self) -> Result<Recovered, StoreError> {
         self.0.recover()
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        if batch.facts.iter().any(|fact| fact.job().is_some()) {
+        if (self.1)(batch) {
             return Err(StoreError::Full);
         }
         self.0.commit(batch)
@@ -113,4 +109,21 @@ impl Store for Failing {
     fn fold(&mut self, fold: &Fold) -> Result<(), StoreError> {
         self.0.fold(fold)
     }
+}
+
+/// An engine whose store fails with the first Job.
+pub(crate) fn failing() -> Engine {
+    let has_job = |batch: &Batch| batch.facts.iter().any(|fact| fact.job().is_some());
+    start(Box::new(Ruled(Sqlite::in_memory().expect("a store"), has_job)), None)
+}
+
+/// An engine that keeps nothing and shows no pod's end: it waits for one until the sender is gone, and what is sent makes its
+/// store fail.
+pub(crate) fn held() -> (Engine, Sender<()>) {
+    let (sender, told) = channel();
+    let ends = move |batch: &Batch| {
+        let ends = batch.facts.iter().any(|fact| matches!(fact, Fact::PodsEnded { .. }));
+        ends && told.recv().is_ok()
+    };
+    (start(Box::new(Ruled(Sqlite::in_memory().expect("a store"), ends)), None), sender)
 }

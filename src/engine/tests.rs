@@ -68,6 +68,29 @@ fn a_job_runs_to_its_end_and_its_logs_are_there() {
 }
 
 #[test]
+fn the_ends_of_logs_are_let_go_of_once_they_are_shown_or_their_job_is_gone() {
+    let engine = in_memory();
+    let handle = engine.handle().clone();
+    block_on(async {
+        handle.create_job(job("gone", "wait", 128, 128)).await.expect("created");
+        wait_for(&handle, "gone", |status| status.ready == 128).await;
+        let mut pods: Vec<_> = handle.view().pods(None, None).1.iter().map(|pod| pod.record).collect();
+        while pods.iter().any(|pod| handle.logs().newest(pod.job, pod.ordinal).is_none()) {
+            tokio::task::yield_now().await;
+        }
+        handle.delete_job(deletion("gone")).await.expect("deleted");
+        handle.create_job(job("done", "0", 500, 500)).await.expect("created");
+        wait_for(&handle, "done", |status| status.is_finished()).await;
+        pods.extend(handle.view().pods(None, None).1.iter().map(|pod| pod.record));
+        assert_eq!(pods.len(), 628);
+        while pods.iter().any(|pod| handle.logs().newest(pod.job, pod.ordinal).is_some()) {
+            tokio::task::yield_now().await;
+        }
+    });
+    engine.stop();
+}
+
+#[test]
 fn a_failing_job_fails_with_its_exit_code_kept() {
     let engine = in_memory();
     let handle = engine.handle().clone();

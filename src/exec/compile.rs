@@ -134,7 +134,7 @@ impl<C> Explainer<C> {
         Self { desk: Desk::new(), logs, report }
     }
 
-    /// Takes over a worker's exits, whose logs are flushed; gives back those for which there is no room.
+    /// Takes over a worker's exits, whose logs are flushed and shown as those of living pods; gives back those for which there is no room.
     pub(super) fn submit(&self, worker: u32, mut traced: Vec<Traced<C>>) -> Vec<Traced<C>> {
         let mut state = self.desk.state();
         let room = EXPLAIN_MAX.saturating_sub(state.queue.len()).min(traced.len());
@@ -156,9 +156,8 @@ impl<C> Explainer<C> {
             let batch: Vec<_> = next.take(EXPLAIN_BATCH).collect();
             drop(state);
             let exits: Vec<_> = batch.into_iter().map(|(_, traced)| explained(runtime, traced)).collect();
-            let pods: Vec<_> = exits.iter().map(|exit| (exit.job, exit.ordinal)).collect();
-            (self.report)(Report { worker, exits, ..Report::default() });
-            pods.into_iter().for_each(|(job, ordinal)| self.logs.end_live(job, ordinal));
+            let log_ends = self.logs.hand_over(&exits, exits.iter().map(|exit| (exit.job, exit.ordinal)));
+            (self.report)(Report { worker, exits, log_ends, ..Report::default() });
         }
     }
 }

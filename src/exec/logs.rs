@@ -4,11 +4,12 @@
 //! Invariant: a segment's number is never given twice, over all boots of a data directory.
 
 use super::Stream;
+use super::ends::{Ends, Pod};
 use super::log::LOG_BYTES_PER_POD_MAX;
 use super::reader::{self, LogRecord, Reader};
 use super::segments::{SEGMENT_BYTES, SEGMENT_HEADER, Segment, SegmentWriter, read_segment_header, segment_header};
 use crate::base::{JobId, Time, mix};
-use crate::model::LogExtent;
+use crate::model::{Exit, LogExtent};
 use dashmap::DashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -84,7 +85,10 @@ pub struct Logs {
     /// Numbers of the segments that nobody appends to, which can be removed.
     closed: Mutex<BTreeSet<u32>>,
     bytes: AtomicU64,
-    live: DashMap<(JobId, u32), LogExtent>,
+    /// Of pods that a worker has.
+    live: DashMap<Pod, LogExtent>,
+    /// Of pods that a worker had.
+    ends: Ends,
     /// What readers of living logs wait at.
     bells: [Notify; BELLS],
 }
@@ -107,6 +111,7 @@ impl Logs {
             closed: Mutex::default(),
             bytes: AtomicU64::new(0),
             live: DashMap::new(),
+            ends: Ends::default(),
             bells: std::array::from_fn(|_| Notify::new()),
         };
         if let Some(dir) = dir {
@@ -177,13 +182,7 @@ impl Logs {
         Reader::new(|number| self.segment(number)).visit(places, on_record);
     }
 
-    /// Resolves when the log of this pod may have grown, or ended, since it was enabled. Wakes without a reason, too: pods share
-    /// the bells.
-    pub fn grown(&self, job: JobId, ordinal: u32) -> Notified<'_> {
-        self.bell(job, ordinal).notified()
-    }
-
-    fn bell(&self, job: JobId, ordinal: u32) -> &Notify {
+    fn bell(&self, (job, ordinal): Pod) -> &Notify {
         let at = mix(u64::from(job.0) << 32 | u64::from(ordinal)) % self.bells.len() as u64;
         &self.bells[usize::try_from(at).expect("below the number of bells")]
     }
@@ -215,14 +214,43 @@ impl Logs {
         self.live.get(&(job, ordinal)).map(|extent| *extent)
     }
 
-    pub(super) fn set_live(&self, job: JobId, ordinal: u32, extent: LogExtent) {
-        self.live.insert((job, ordinal), extent);
-        self.bell(job, ordinal).notify_waiters();
+    /// Where the log of a pod ends, be it alive or not, until its end is settled; `None` when it has written nothing yet, or its
+    /// end is in its record: whoever asks for both asks here first.
+    #[must_use]
+    pub fn newest(&self, job: JobId, ordinal: u32) -> Option<LogExtent> {
+        // In this order, because an end is kept before the pod is no longer alive.
+        self.live(job, ordinal).or_else(|| self.ends.get((job, ordinal)))
     }
 
-    pub(super) fn end_live(&self, job: JobId, ordinal: u32) {
-        self.live.remove(&(job, ordinal));
-        self.bell(job, ordinal).notify_waiters();
+    /// Follows the log of a pod.
+    #[must_use]
+    pub fn follow(self: &Arc<Self>, job: JobId, ordinal: u32) -> Following {
+        self.ends.follow((job, ordinal));
+        Following { logs: self.clone(), pod: (job, ordinal) }
+    }
+
+    pub(super) fn set_live(&self, job: JobId, ordinal: u32, extent: LogExtent) {
+        self.live.insert((job, ordinal), extent);
+        self.bell((job, ordinal)).notify_waiters();
+    }
+
+    /// Takes the final extents of these exits, and lets go of those that `live` pods had. Returns the number for
+    /// [`Logs::settle`], if anybody wrote anything.
+    pub(super) fn hand_over(&self, exits: &[Exit], live: impl IntoIterator<Item = Pod>) -> Option<u64> {
+        let (number, followed) = self.ends.add(exits);
+        for pod in live {
+            self.live.remove(&pod);
+        }
+        followed.into_iter().for_each(|pod| self.bell(pod).notify_waiters());
+        number
+    }
+
+    /// The ends of these reports' exits ([`Report::log_ends`](crate::model::Report::log_ends)) are shown in the pods' records, or
+    /// their Jobs are gone.
+    pub fn settle(&self, numbers: &[u64]) {
+        if !numbers.is_empty() {
+            self.ends.settle(numbers);
+        }
     }
 
     /// A writer for one worker.
@@ -305,5 +333,32 @@ impl Logs {
                 tracing::warn!(segment = oldest, %error, "cannot remove an old log segment");
             }
         }
+    }
+}
+
+/// A place at the end of a pod's log. What was handed over is found from here although it was settled since.
+#[derive(Debug)]
+pub struct Following {
+    logs: Arc<Logs>,
+    pod: Pod,
+}
+
+impl Following {
+    /// See [`Logs::newest`].
+    #[must_use]
+    pub fn newest(&self) -> Option<LogExtent> {
+        let (job, ordinal) = self.pod;
+        self.logs.newest(job, ordinal)
+    }
+
+    /// Resolves when the log may have grown, or ended, since it was enabled. Wakes without a reason, too: pods share the bells.
+    pub fn grown(&self) -> Notified<'_> {
+        self.logs.bell(self.pod).notified()
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.logs.ends.unfollow(self.pod);
     }
 }

@@ -4,6 +4,7 @@
 
 mod agent;
 mod compile;
+mod ends;
 mod exits;
 mod expand;
 #[cfg(test)]
@@ -26,7 +27,7 @@ mod workers_tests;
 
 pub use agent::{SETUP_BYTES_MAX, SetupTooLong, prepare};
 pub use log::{LOG_BYTES_PER_POD_MAX, PodLog};
-pub use logs::{LOG_BYTES_MAX_DEFAULT, LogEntry, Logs, LogsError, SEGMENTS_MAX};
+pub use logs::{Following, LOG_BYTES_MAX_DEFAULT, LogEntry, Logs, LogsError, SEGMENTS_MAX};
 pub use reader::LogRecord;
 pub use runtime::{Busy, Checked, LoadError, Outcome, PodSetup, Runtime, Stream, Trace};
 pub use segments::SEGMENT_BYTES;

@@ -110,7 +110,7 @@ pub(super) struct Worker<R: Runtime> {
     traced: Vec<Traced<R::Code>>,
     /// Ends of live pods' logs that readers may see after the next flush.
     extents: Vec<(JobId, u32, LogExtent)>,
-    /// Pods that ended and had such an end.
+    /// Pods in `report.exits` that had such an end.
     ended_live: Vec<(JobId, u32)>,
 }
 
@@ -378,7 +378,14 @@ impl<R: Runtime> Worker<R> {
         let (job, ordinal) = guest.key();
         guest.is_dirty = false;
         guest.extent = self.writer.append(job, ordinal, guest.extent, &guest.log, self.now);
-        self.extents.push((job, ordinal, guest.extent));
+        let extent = guest.extent;
+        self.show_extent(job, ordinal, extent);
+    }
+
+    fn show_extent(&mut self, job: JobId, ordinal: u32, extent: LogExtent) {
+        if extent.segment != NO_SEGMENT {
+            self.extents.push((job, ordinal, extent));
+        }
     }
 
     fn on_end(&mut self, guest: Guest<R::Code>, end: End) {
@@ -400,15 +407,19 @@ impl<R: Runtime> Worker<R> {
         if let Err(text) = guarded(|| drop(run)) {
             tracing::error!(job = job.0, ordinal, %text, "freeing a guest panicked");
         }
-        if extent.segment != NO_SEGMENT {
-            self.ended_live.push((job, ordinal));
-        }
+        let was_live = extent.segment != NO_SEGMENT;
         let extent = self.writer.append(job, ordinal, extent, &log, self.now);
         let trace = outcome.trace.take().filter(|trace| !trace.0.is_empty());
         let exit = exit(&launch, started, self.now, outcome, extent);
         match trace {
-            Some(trace) => self.traced.push(Traced { exit, code, trace }),
-            None => self.report.exits.push(exit),
+            Some(trace) => {
+                self.show_extent(job, ordinal, extent);
+                self.traced.push(Traced { exit, code, trace });
+            }
+            None => {
+                self.report.exits.push(exit);
+                self.ended_live.extend(was_live.then_some((job, ordinal)));
+            }
         }
         self.retry_timer = None;
     }
@@ -437,14 +448,13 @@ impl<R: Runtime> Worker<R> {
         if !self.traced.is_empty() {
             let traced = std::mem::take(&mut self.traced);
             let refused = self.seat.explainer.submit(number, traced);
+            self.ended_live.extend(refused.iter().map(|traced| (traced.exit.job, traced.exit.ordinal)));
             self.report.exits.extend(refused.into_iter().map(|traced| traced.exit));
         }
         if !self.report.is_empty() {
             let report = std::mem::take(&mut self.report);
-            (self.seat.report)(Report { worker: number, ..report });
-        }
-        for (job, ordinal) in self.ended_live.drain(..) {
-            self.seat.logs.end_live(job, ordinal);
+            let log_ends = self.seat.logs.hand_over(&report.exits, self.ended_live.drain(..));
+            (self.seat.report)(Report { worker: number, log_ends, ..report });
         }
     }
 

@@ -58,6 +58,7 @@ struct World {
     started: BTreeMap<u32, Started>,
     exits: BTreeMap<u32, Exit>,
     refused: Vec<Refused>,
+    log_ends: Vec<u64>,
 }
 
 impl World {
@@ -71,7 +72,8 @@ impl World {
         let sender = Mutex::new(sender);
         let report = Arc::new(move |report| drop(sender.lock().expect("no panic while it is held").send(report)));
         let workers = Workers::start(fake.clone(), config, logs.clone(), clock, report).expect("threads");
-        Self { fake, logs, workers, reports, started: BTreeMap::new(), exits: BTreeMap::new(), refused: Vec::new() }
+        let (started, exits) = (BTreeMap::new(), BTreeMap::new());
+        Self { fake, logs, workers, reports, started, exits, refused: Vec::new(), log_ends: Vec::new() }
     }
 
     fn launch(&self, script: &[&str], ordinals: impl IntoIterator<Item = u32>) {
@@ -103,6 +105,7 @@ impl World {
             assert!(self.started.insert(ordinal, started).is_none(), "pod {ordinal} starts twice");
         }
         self.refused.extend(report.refused);
+        self.log_ends.extend(report.log_ends);
         ended
     }
 
@@ -336,6 +339,41 @@ fn a_live_pods_output_can_be_followed_until_its_exit() {
     while world.logs.live(JobId(1), 0).is_some() {
         std::thread::yield_now();
     }
+    world.end();
+}
+
+#[test]
+fn the_end_of_a_log_is_known_from_the_guests_end_until_it_is_settled() {
+    let mut world = World::new(config(1, 8));
+    let newest = |world: &World, pod| world.logs.newest(JobId(1), pod);
+    let wait_bytes = |world: &World, pod, bytes| {
+        while newest(world, pod).is_none_or(|extent| extent.bytes < bytes) {
+            std::thread::yield_now();
+        }
+    };
+    world.fake.explaining.shut();
+    world.launch(&["write:at once"], [0]);
+    world.launch(&["write:early", "hold", "write:late"], [1]);
+    world.launch(&["hold", "write:late"], [2]);
+    world.launch(&["write:at once", "trap"], [3]);
+    world.launch(&["write:early", "hold", "write:late", "trap"], [4]);
+    world.launch(&["exit:0"], [5]);
+    world.wait_started(3);
+    [1, 4].iter().for_each(|pod| wait_bytes(&world, *pod, 5));
+    world.fake.release();
+    world.wait(|world| world.exits.len() >= 4);
+    // Nobody has been told of the ends of these.
+    wait_bytes(&world, 3, 7);
+    wait_bytes(&world, 4, 9);
+    assert!(!world.exits.contains_key(&3) && !world.exits.contains_key(&4));
+    world.fake.explaining.open();
+    world.wait_exits(6);
+    assert_eq!(newest(&world, 5), None, "it wrote nothing");
+    for pod in 0..5 {
+        assert_eq!((newest(&world, pod), world.logs.live(JobId(1), pod)), (Some(world.exits[&pod].log), None), "{pod}");
+    }
+    world.logs.settle(&world.log_ends);
+    assert!((0..6).all(|pod| newest(&world, pod).is_none()));
     world.end();
 }
 

@@ -114,6 +114,8 @@ pub struct Report {
     pub exits: Vec<Exit>,
     /// Pods that could not start.
     pub refused: Vec<Refused>,
+    /// By what the ends of the exits' logs are let go of once the exits are shown; `None` when nothing was written.
+    pub log_ends: Option<u64>,
 }
 
 impl Report {

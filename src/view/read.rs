@@ -130,9 +130,15 @@ impl View {
         self.read().pod(namespace, name)
     }
 
-    /// A pod by its Job and ordinal.
+    /// The record of a pod; also of one that is gone, as long as its Job is there.
     #[must_use]
-    pub fn pod_by_ordinal(&self, job: JobId, ordinal: u32) -> Option<PodObject> {
+    pub fn pod_record(&self, job: JobId, ordinal: u32) -> Option<PodRecord> {
+        self.read().jobs.get(&job)?.pods.get(ordinal).copied()
+    }
+
+    /// A pod by its Job and ordinal.
+    #[cfg(test)]
+    pub(crate) fn pod_by_ordinal(&self, job: JobId, ordinal: u32) -> Option<PodObject> {
         let mirror = self.read();
         let entry = mirror.jobs.get(&job)?;
         entry.pods.object(ordinal, &entry.doc)

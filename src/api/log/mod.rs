@@ -17,7 +17,7 @@ use super::stream::chunks;
 use super::write::RETRY_AFTER_S;
 use crate::base::JobId;
 use crate::engine::{Handle, now};
-use crate::exec::Logs;
+use crate::exec::Following;
 use crate::model::{LogExtent, NO_SEGMENT, PodRecord};
 use crate::view::{Filter, PodObject, Topic, View};
 use axum::body::{Body, Bytes};
@@ -65,10 +65,9 @@ pub(super) async fn log(
         false => None,
     };
     let logs = Arc::clone(handle.logs());
-    let end = match &follower {
-        Some(follower) => follower.end(&pod.record, LogExtent::default()),
-        None => end_of(&logs, &pod.record, LogExtent::default()),
-    };
+    let newest = logs.newest(pod.record.job, pod.record.ordinal);
+    // The pod is looked at again after that, because an end that was let go of by then is in its record.
+    let end = end_of(&find(&handle, &namespace, &name)?.record, newest).unwrap_or_default();
     let reading = tokio::task::spawn_blocking(move || Reading::open(logs, end, &options)).await;
     let reading = reading.map_err(|error| Status::internal(&error))?.map_err(|error| Status::internal(&error))?;
     Ok(text(chunks((reading, follower), |(reading, follower)| next(reading, follower))))
@@ -102,12 +101,10 @@ fn check_container(pod: &PodObject, name: &str, options: &LogOptions) -> Result<
     Ok(())
 }
 
-/// Where the log of a pod ends; `seen` when nobody knows: its living end is forgotten a moment before its last one is durable.
-fn end_of(logs: &Logs, pod: &PodRecord, seen: LogExtent) -> LogExtent {
-    match pod.is_terminal() {
-        true => pod.log,
-        false => logs.live(pod.job, pod.ordinal).unwrap_or(seen),
-    }
+/// Where the log of a pod ends: its record knows once it has ended, before that `newest`, which was asked for before the record
+/// was; `None` when it has written nothing yet.
+fn end_of(pod: &PodRecord, newest: Option<LogExtent>) -> Option<LogExtent> {
+    if pod.is_terminal() { Some(pod.log) } else { newest }
 }
 
 /// The next chunk, waited for when there is a follower.
@@ -131,7 +128,7 @@ async fn next(mut reading: Reading, mut follower: Option<Follower>) -> Option<(B
 #[derive(Debug)]
 struct Follower {
     view: Arc<View>,
-    logs: Arc<Logs>,
+    following: Following,
     job: JobId,
     ordinal: u32,
     shutdown: watch::Receiver<bool>,
@@ -142,7 +139,7 @@ impl Follower {
     fn new(handle: &Handle, pod: &PodRecord, shutdown: &watch::Sender<bool>, place: OwnedSemaphorePermit) -> Self {
         Self {
             view: Arc::clone(handle.view()),
-            logs: Arc::clone(handle.logs()),
+            following: handle.logs().follow(pod.job, pod.ordinal),
             job: pod.job,
             ordinal: pod.ordinal,
             shutdown: shutdown.subscribe(),
@@ -150,25 +147,24 @@ impl Follower {
         }
     }
 
-    fn end(&self, pod: &PodRecord, seen: LogExtent) -> LogExtent {
-        end_of(&self.logs, pod, seen)
-    }
-
     /// The log's end once it is beyond `seen`; `None` when nothing comes any more: the pod has ended, or is gone, or the server
-    /// stops.
+    /// stops. Of a pod that went with its Job there is what was handed over by now.
     async fn more(&mut self, seen: LogExtent) -> Option<LogExtent> {
         loop {
             // Both are asked to wake before the look, so that nothing in between is missed.
-            let mut grown = pin!(self.logs.grown(self.job, self.ordinal));
+            let mut grown = pin!(self.following.grown());
             grown.as_mut().enable();
             let filter = Filter { job: Some(self.job), ..Filter::default() };
             let cursor = self.view.watch_from(Topic::Pods, filter, self.view.rv());
-            let pod = self.view.pod_by_ordinal(self.job, self.ordinal)?;
-            let end = self.end(&pod.record, seen);
-            if end.segment != NO_SEGMENT && end != seen {
+            let newest = self.following.newest();
+            // The record of a pod that was stopped is looked at although it is gone: its end came in the same moment.
+            let pod = self.view.pod_record(self.job, self.ordinal);
+            let end = pod.map_or(newest, |pod| end_of(&pod, newest));
+            if let Some(end) = end.filter(|end| end.segment != NO_SEGMENT && *end != seen) {
                 return Some(end);
             }
-            if pod.record.is_terminal() || *self.shutdown.borrow() {
+            let is_over = pod.is_none_or(|pod| pod.is_terminal() || pod.has(PodRecord::REMOVED));
+            if is_over || *self.shutdown.borrow() {
                 return None;
             }
             // So much happened since that there is something new for sure.

@@ -4,8 +4,10 @@ use super::FOLLOWERS_MAX;
 use super::lines::Lines;
 use super::options::LogOptions;
 use super::reading::CHUNK_BYTES;
-use crate::api::client::{JOBS_PATH, PODS_PATH, Server, job, query, with_server};
+use crate::api::client::{JOBS_PATH, PODS_PATH, Server, job, query, with_engine, with_server};
 use crate::base::Time;
+use crate::engine::Health;
+use crate::engine::testing::held;
 use axum::body::Body;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
@@ -380,6 +382,111 @@ fn logs_that_are_not_there_are_refused() {
             assert_eq!((answer.status, answer.message()), (status, message.as_str()));
         }
         assert_eq!(all(&server, &format!("{log}?container=c")).await, "x\n");
+        server
+    });
+}
+
+/// The rest of a body.
+async fn rest(body: &mut Body) -> String {
+    let mut rest = String::new();
+    while let Some(part) = chunk(body).await {
+        rest += &part;
+    }
+    rest
+}
+
+/// Waits until so many bytes of the log at this path can be read.
+async fn written(server: &Server, log: &str, bytes: u32) {
+    let handle = server.engine.handle();
+    let name = log.split('/').nth(6).expect("a pod");
+    let pod = handle.view().pod("default", name).expect("it is shown").record;
+    while handle.logs().newest(pod.job, pod.ordinal).is_none_or(|extent| extent.bytes < bytes) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn a_log_is_there_although_the_end_of_its_pod_never_becomes_durable() {
+    let (engine, told) = held();
+    with_engine(engine, async move |server| {
+        let script = Script::new("a\nb\nc\n");
+        let log = start(&server, "a", &script).await;
+        script.end();
+        told.send(()).expect("the store listens");
+        while server.engine.handle().health() == Health::Ok {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(all(&server, &log).await, "a\nb\nc\n");
+        assert_eq!(all(&server, &format!("{log}?tailLines=2")).await, "b\nc\n");
+        let mut body = server.open("GET", &format!("{log}?follow=true&tailLines=1"), "", "").await.into_body();
+        assert_eq!(chunk(&mut body).await.as_deref(), Some("c\n"));
+        server
+    });
+}
+
+/// The path of the log of a pod of this Job.
+fn log_of(pods: &Value, job: &str) -> Option<String> {
+    let mut names = pods["items"].as_array()?.iter().filter_map(|pod| pod["metadata"]["name"].as_str());
+    Some(format!("{PODS_PATH}/{}/log", names.find(|name| name.starts_with(&format!("{job}-")))?))
+}
+
+#[test]
+fn the_last_lines_are_those_of_a_pod_that_ended_but_is_not_shown_so() {
+    let (engine, told) = held();
+    with_engine(engine, async move |server| {
+        let script = Script::new("a\nb\nc\n");
+        let mut many = job("a", &script.word());
+        // As many as the scripted runtime has room for, so that the next pod waits.
+        many["spec"]["parallelism"] = json!(128);
+        many["spec"]["completions"] = json!(128);
+        server.post(JOBS_PATH, &many).await;
+        server.wait_for(&format!("{JOBS_PATH}/a"), |job| job["status"]["ready"] == 128).await;
+        server.post(JOBS_PATH, &job("b", "7")).await;
+        let pods = server.wait_for(PODS_PATH, |pods| log_of(pods, "b").is_some()).await;
+        let (parked, short) = (log_of(&pods, "a").expect("many"), log_of(&pods, "b").expect("it was there"));
+        script.end();
+        written(&server, &short, 1).await;
+        assert_eq!(server.get(&short).await.status, 400, "it is not shown as started");
+        let mut of_short = server.open("GET", &format!("{short}?follow=true&tailLines=0"), "", "").await.into_body();
+        let mut of_parked = server.open("GET", &format!("{parked}?follow=true&tailLines=1"), "", "").await.into_body();
+        assert_eq!(chunk(&mut of_parked).await.as_deref(), Some("c\n"));
+        drop(told);
+        assert_eq!((rest(&mut of_short).await, rest(&mut of_parked).await), (String::new(), String::new()));
+        assert_eq!(all(&server, &short).await, "7");
+        server
+    });
+}
+
+/// A follower who has not read yet when his pod goes.
+async fn late_follower(server: &Server, script: &Script) -> Body {
+    let log = start(server, "a", script).await;
+    let body = server.open("GET", &format!("{log}?follow=true"), "", "").await.into_body();
+    script.say("two\n");
+    written(server, &log, 8).await;
+    body
+}
+
+#[test]
+fn a_follower_gets_the_rest_of_a_pod_that_was_stopped() {
+    with_server(async |server| {
+        let script = Script::new("one\n");
+        let mut body = late_follower(&server, &script).await;
+        let fewer = server.patch(&format!("{JOBS_PATH}/a"), &json!({"spec": {"parallelism": 0}})).await;
+        assert_eq!(fewer.status, 200, "{}", fewer.text);
+        server.wait_for(PODS_PATH, |pods| pods["items"].as_array().is_some_and(Vec::is_empty)).await;
+        assert_eq!(rest(&mut body).await, "one\ntwo\n");
+        server
+    });
+}
+
+#[test]
+fn a_follower_gets_what_a_pod_wrote_until_its_job_was_deleted() {
+    with_server(async |server| {
+        let script = Script::new("one\n");
+        let mut body = late_follower(&server, &script).await;
+        let deleted = server.send("DELETE", &format!("{JOBS_PATH}/a?propagationPolicy=Background"), "", "").await;
+        assert_eq!(deleted.status, 200, "{}", deleted.text);
+        assert_eq!(rest(&mut body).await, "one\ntwo\n");
         server
     });
 }

@@ -7,7 +7,7 @@ use crate::engine::testing::in_memory;
 use crate::modules::Modules;
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, Request, header};
+use axum::http::{HeaderMap, HeaderName, Request, header};
 use axum::response::Response;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
@@ -28,6 +28,9 @@ pub(super) struct Server {
     router: Router,
 }
 
+/// Headers of a request.
+type Headers<'a> = &'a [(HeaderName, &'a str)];
+
 /// An answer that was read to its end.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -40,6 +43,11 @@ pub(super) struct Answer {
 impl Answer {
     pub(super) fn message(&self) -> &str {
         self.body["message"].as_str().unwrap_or_default()
+    }
+
+    /// A header's text; empty when it is not there.
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 }
 
@@ -61,22 +69,30 @@ pub(super) fn with_engine<F: Future<Output = Server>>(engine: Engine, test: impl
 impl Server {
     /// The answer as it comes, body unread.
     pub(super) async fn open(&self, method: &str, path: &str, content_type: &str, body: impl Into<Bytes>) -> Response {
+        let content_type = (header::CONTENT_TYPE, content_type);
+        let headers = if content_type.1.is_empty() { &[][..] } else { &[content_type] };
+        self.open_with(method, path, headers, body).await
+    }
+
+    async fn open_with(&self, method: &str, path: &str, headers: Headers<'_>, body: impl Into<Bytes>) -> Response {
         let request = Request::builder().method(method).uri(path);
-        let request = match content_type {
-            "" => request,
-            some => request.header(header::CONTENT_TYPE, some),
-        };
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(name, *value));
         let request = request.body(Body::from(body.into())).expect("a request");
         self.router.clone().oneshot(request).await.expect("the router answers")
     }
 
     pub(super) async fn send(&self, method: &str, path: &str, content_type: &str, body: impl Into<Bytes>) -> Answer {
-        let response = self.open(method, path, content_type, body).await;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let bytes = response.into_body().collect().await.expect("a body").to_bytes();
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Answer { status, headers, text, body }
+        read(self.open(method, path, content_type, body).await).await
+    }
+
+    /// An answer to a request without a body.
+    pub(super) async fn ask(&self, method: &str, path: &str, headers: Headers<'_>) -> Answer {
+        read(self.open_with(method, path, headers, "").await).await
+    }
+
+    /// The status of an answer, whatever becomes of its body.
+    pub(super) async fn status(&self, method: &str, path: &str, headers: Headers<'_>, body: &'static str) -> u16 {
+        self.open_with(method, path, headers, body).await.status().as_u16()
     }
 
     pub(super) async fn get(&self, path: &str) -> Answer {
@@ -107,6 +123,14 @@ impl Server {
             view.shown(rv + 1).await;
         }
     }
+}
+
+async fn read(response: Response) -> Answer {
+    let (head, body) = response.into_parts();
+    let bytes = body.collect().await.expect("a body").to_bytes();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+    Answer { status: head.status.as_u16(), headers: head.headers, text, body }
 }
 
 /// A query of these parameters.

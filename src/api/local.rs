@@ -2,6 +2,7 @@
 
 use super::Status;
 use super::router::{Served, router};
+use super::warnings::warnings_of;
 use crate::engine::Handle;
 use crate::modules::Modules;
 use axum::Router;
@@ -86,8 +87,7 @@ impl Api {
             Err(error) => Status::bad_request(format!("not a path: {error}")).into_response(),
         };
         let status = response.status().as_u16();
-        let warning = |value: &axum::http::HeaderValue| Some(value.to_str().ok()?.strip_prefix("299 - ")?.to_owned());
-        let warnings = response.headers().get_all(header::WARNING).iter().filter_map(warning).collect();
+        let warnings = warnings_of(response.headers());
         let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);

@@ -5,6 +5,7 @@
 //! ends here as a typed, validated value or as a [`Status`], never as a panic.
 
 mod about;
+mod accept;
 #[cfg(test)]
 mod client;
 pub mod decode;
@@ -26,12 +27,12 @@ mod status;
 mod stream;
 mod table;
 #[cfg(test)]
-mod testing;
-#[cfg(test)]
 mod tests;
+mod warnings;
 mod write;
 
 pub use decode::{Document, read_documents};
 pub use field::{ERRORS_MAX, FieldError, FieldErrorKind, FieldErrors};
 pub use local::{Answer, Api, path_segment};
 pub use status::{Cause, Details, JOBS, MODULES, NAMESPACES, PODS, Resource, Status, StatusReason};
+pub use warnings::warnings_of;

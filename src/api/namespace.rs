@@ -5,7 +5,9 @@
 
 use super::decode::{Decoded, Expected, FieldValidation, decode, decode_patched, protobuf};
 use super::field::FieldErrors;
-use super::job::{Identity, check_name, check_uid, is_foreign_annotation, validate_meta_update, validate_of_namespace};
+use super::job::{
+    Identity, Stored, check_name, check_uid, is_foreign_annotation, validate_meta_update, validate_of_namespace,
+};
 use super::{NAMESPACES, Status};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -43,16 +45,34 @@ pub(super) struct Admitted {
     pub(super) doc: Arc<str>,
     /// Texts for `Warning` headers.
     pub(super) warnings: Vec<String>,
-    /// `metadata.resourceVersion` of the body of a change: it holds only for this version.
-    pub(super) resource_version: Option<String>,
+    /// A change named the version that it was made from, and holds for that one only.
+    pub(super) names_version: bool,
+}
+
+/// Reads the body of a POST.
+///
+/// # Errors
+/// 400, 413 or 415.
+pub(super) fn read_create(request: Request<'_>) -> Result<Decoded<Namespace>, Status> {
+    decode(request.body, request.content_type, request.field_validation, NAMESPACE, texts_for_nulls)
+}
+
+/// Reads the body of a PUT of the namespace called `name`.
+///
+/// # Errors
+/// As [`read_create`].
+pub(super) fn read_update(request: Request<'_>, name: &str) -> Result<Decoded<Namespace>, Status> {
+    let decoded = read_create(request)?;
+    check_name(&decoded.object.metadata, name)?;
+    Ok(decoded)
 }
 
 /// Admits a new namespace.
 ///
 /// # Errors
-/// 400, 413, 415 or 422.
-pub(super) fn admit_create(request: Request<'_>, identity: &Identity) -> Result<Admitted, Status> {
-    let Decoded { object: mut namespace, warnings } = decode_body(request)?;
+/// 400 or 422.
+pub(super) fn admit_create(decoded: Decoded<Namespace>, identity: &Identity) -> Result<Admitted, Status> {
+    let Decoded { object: mut namespace, warnings } = decoded;
     if namespace.metadata.resource_version.as_ref().is_some_and(|version| !version.is_empty()) {
         return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
     }
@@ -68,37 +88,33 @@ pub(super) fn admit_create(request: Request<'_>, identity: &Identity) -> Result<
     if finalizers.iter().any(|finalizer| finalizer != FINALIZER) {
         errors.forbidden("spec.finalizers", "not offered by this version of Coracle: finalizers");
     }
-    finish(namespace.metadata, &identity.uid.to_string(), &identity.created.to_string(), warnings, errors)
+    let (name, doc) = finish(namespace.metadata, &identity.uid.to_string(), &identity.created.to_string(), errors)?;
+    Ok(Admitted { name, doc, warnings, names_version: false })
 }
 
-/// Admits the body of a PUT in place of `old_doc`, an admitted document of the namespace called `name`.
+/// Admits the body of a PUT in place of `stored`. Its uid and its version come before its faults (kubernetes: `Store.Update`).
 ///
 /// # Errors
-/// As [`admit_create`]; 409 for another uid.
-pub(super) fn admit_update(old_doc: &str, name: &str, request: Request<'_>) -> Result<Admitted, Status> {
-    let Decoded { object, warnings } = decode_body(request)?;
-    let old = stored(old_doc)?;
-    check_uid(NAMESPACES, &object.metadata, &old.metadata, name)?;
-    replace(old, object, name, warnings)
+/// As [`admit_create`]; 409 for another uid or another version.
+pub(super) fn admit_update(stored: &Stored<'_>, decoded: Decoded<Namespace>) -> Result<Admitted, Status> {
+    let old = parsed(stored)?;
+    check_uid(NAMESPACES, &decoded.object.metadata, &old.metadata, stored.name)?;
+    replace(stored, old, decoded)
 }
 
-/// Admits the result of a PATCH in place of `old_doc`.
+/// Admits the result of a PATCH in place of `stored`.
 ///
 /// # Errors
 /// As [`admit_update`]; faults of the body are 422.
 pub(super) fn admit_patched(
-    old_doc: &str,
-    name: &str,
+    stored: &Stored<'_>,
     value: Value,
     repeated: &[String],
     field_validation: FieldValidation,
 ) -> Result<Admitted, Status> {
-    let Decoded { object, warnings } = decode_patched::<Namespace>(value, repeated, field_validation, texts_for_nulls)?;
-    replace(stored(old_doc)?, object, name, warnings)
-}
-
-fn decode_body(request: Request<'_>) -> Result<Decoded<Namespace>, Status> {
-    decode(request.body, request.content_type, request.field_validation, NAMESPACE, texts_for_nulls)
+    let decoded: Decoded<Namespace> = decode_patched(value, repeated, field_validation, texts_for_nulls)?;
+    check_name(&decoded.object.metadata, stored.name)?;
+    replace(stored, parsed(stored)?, decoded)
 }
 
 fn texts_for_nulls(value: &mut Value) -> Result<(), String> {
@@ -106,15 +122,15 @@ fn texts_for_nulls(value: &mut Value) -> Result<(), String> {
     Ok(())
 }
 
-fn stored(doc: &str) -> Result<Namespace, Status> {
-    serde_json::from_str(doc).map_err(|error| Status::internal(&error))
+fn parsed(stored: &Stored<'_>) -> Result<Namespace, Status> {
+    serde_json::from_str(stored.doc).map_err(|error| Status::internal(&error))
 }
 
 /// What a change cannot touch is taken from the stored namespace (kubernetes: `rest.BeforeUpdate`, `PrepareForUpdate`: spec and
 /// status too).
-fn replace(old: Namespace, new: Namespace, name: &str, warnings: Vec<String>) -> Result<Admitted, Status> {
-    let (old, mut metadata) = (old.metadata, new.metadata);
-    check_name(&metadata, name)?;
+fn replace(stored: &Stored<'_>, old: Namespace, decoded: Decoded<Namespace>) -> Result<Admitted, Status> {
+    let (old, mut metadata, warnings) = (old.metadata, decoded.object.metadata, decoded.warnings);
+    let names_version = stored.check_version(NAMESPACES, &metadata)?;
     metadata.namespace = None;
     if metadata.uid.as_ref().is_none_or(String::is_empty) {
         metadata.uid.clone_from(&old.uid);
@@ -123,7 +139,8 @@ fn replace(old: Namespace, new: Namespace, name: &str, warnings: Vec<String>) ->
     validate_meta_update(&metadata, &old, "metadata", &mut errors);
     refuse_unoffered(&metadata, &mut errors);
     let created = old.creation_timestamp.map(|at| at.0.to_string()).unwrap_or_default();
-    finish(metadata, old.uid.as_deref().unwrap_or(""), &created, warnings, errors)
+    let (name, doc) = finish(metadata, old.uid.as_deref().unwrap_or(""), &created, errors)?;
+    Ok(Admitted { name, doc, warnings, names_version })
 }
 
 /// What Kubernetes would take and Coracle does not.
@@ -142,13 +159,8 @@ fn refuse_unoffered(metadata: &ObjectMeta, errors: &mut FieldErrors) {
     }
 }
 
-fn finish(
-    metadata: ObjectMeta,
-    uid: &str,
-    created: &str,
-    warnings: Vec<String>,
-    errors: FieldErrors,
-) -> Result<Admitted, Status> {
+/// The name and the document, if there is nothing wrong.
+fn finish(metadata: ObjectMeta, uid: &str, created: &str, errors: FieldErrors) -> Result<(String, Arc<str>), Status> {
     let name = metadata.name.unwrap_or_default();
     if !errors.is_empty() {
         return Err(Status::invalid(NAMESPACES.group, NAMESPACES.kind, &name, &errors.into_vec()));
@@ -172,6 +184,5 @@ fn finish(
         "metadata": shown,
         "spec": { "finalizers": [FINALIZER] },
     });
-    let resource_version = metadata.resource_version.filter(|version| !version.is_empty());
-    Ok(Admitted { name, doc: doc.to_string().into(), warnings, resource_version })
+    Ok((name, doc.to_string().into()))
 }

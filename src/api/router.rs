@@ -4,6 +4,7 @@
 //! through [`Api`](super::Api), callers in this process.
 
 use super::list::{self, Reads, collection, object};
+use super::warnings::Warnings;
 use super::{Status, about, decode, discovery, log, modules, openapi, write};
 use crate::engine::Handle;
 use crate::modules::Modules;
@@ -123,19 +124,13 @@ impl IntoResponse for Status {
     }
 }
 
-/// An answer with a JSON body and `Warning` headers (kubernetes: `299 - "<text>"`).
+/// An answer with a JSON body and `Warning` headers.
 pub(super) fn json(code: StatusCode, body: String, warnings: &[String]) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = code;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    for warning in warnings {
-        let text: String =
-            warning.chars().flat_map(|c| (c == '"' || c == '\\').then_some('\\').into_iter().chain([c])).collect();
-        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
-            headers.append(header::WARNING, value);
-        }
-    }
+    warnings.iter().map(String::as_str).collect::<Warnings>().write(headers);
     response
 }
 
@@ -180,7 +175,8 @@ impl Query {
         self.0.get(name).map(String::as_str)
     }
 
-    /// A parameter that is a switch (kubernetes: whatever is not `0` or `false` is true, the empty text too).
+    /// A parameter that is a switch: whatever is not `0` or `false` is true, the empty text too (kubernetes:
+    /// `Convert_Slice_string_To_bool`).
     pub(super) fn flag(&self, name: &str) -> Option<bool> {
         self.get(name).map(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
     }

@@ -7,7 +7,7 @@
 use super::effects::{DeleteJob, Effects, Reply, Ticket, WriteError, Written};
 use super::state::State;
 use crate::base::JobId;
-use crate::model::{Fact, Kind, Stop};
+use crate::model::{Fact, JobRecord, Kind, Stop};
 
 impl State {
     pub(super) fn on_delete_job(&mut self, ticket: Ticket, delete: &DeleteJob, fx: &mut Effects) {
@@ -17,16 +17,19 @@ impl State {
 
     fn delete_job(&mut self, delete: &DeleteJob, fx: &mut Effects) -> Reply {
         let id = self.job_named(&delete.namespace, &delete.name)?;
-        let found = self.job(id).record.uid;
-        if delete.uid.is_some_and(|wanted| wanted != found) {
-            return Err(WriteError::WrongUid { found });
+        let JobRecord { uid, rv, .. } = self.job(id).record;
+        if delete.uid.is_some_and(|wanted| wanted != uid) {
+            return Err(WriteError::WrongUid { found: uid });
+        }
+        if delete.rv.is_some_and(|wanted| wanted != rv) {
+            return Err(WriteError::WrongVersion { found: rv });
         }
         self.let_go_of_pods(id, fx);
         let (at, ordinals) = (self.now, self.job(id).record.next_ordinal);
         let rv = self.record(fx, Fact::JobRemoved { job: id, at, ordinals }) + u64::from(ordinals);
         Self::write_doc(fx, Kind::Job, &delete.namespace, &delete.name, rv, None);
         self.forget_job(id);
-        Ok(Written { rv })
+        Ok(Written { rv, job_uid: Some(uid) })
     }
 
     /// Tells the workers to stop what they have of the Job, and forgets its other pods.

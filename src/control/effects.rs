@@ -67,6 +67,8 @@ pub struct DeleteJob {
     pub name: Arc<str>,
     /// The uid that it must have, if any.
     pub uid: Option<Uid>,
+    /// The resourceVersion that it must have, if any.
+    pub rv: Option<u64>,
 }
 
 /// A namespace.
@@ -97,6 +99,8 @@ pub type Reply = Result<Written, WriteError>;
 pub struct Written {
     /// The object's resourceVersion; that of its end when it was deleted.
     pub rv: u64,
+    /// The Job's uid; `None` for a namespace, whose document alone has one.
+    pub job_uid: Option<Uid>,
 }
 
 /// Why a write did not happen.
@@ -119,6 +123,12 @@ pub enum WriteError {
     WrongUid {
         /// The uid that it has.
         found: Uid,
+    },
+    /// The object was changed since the version at which it was to be deleted.
+    #[error("the object's resourceVersion is {found}")]
+    WrongVersion {
+        /// The resourceVersion that it has.
+        found: u64,
     },
 }
 

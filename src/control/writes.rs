@@ -28,7 +28,7 @@ impl State {
         let rv = self.record(fx, Fact::DocWritten);
         Self::write_doc(fx, Kind::Namespace, &Arc::from(""), name, rv, Some(doc));
         self.namespaces.insert(Arc::clone(name), rv);
-        Written { rv }
+        Written { rv, job_uid: None }
     }
 
     pub(super) fn on_create_job(&mut self, ticket: Ticket, new: NewJob, fx: &mut Effects) {
@@ -59,7 +59,7 @@ impl State {
         let record = JobRecord::created_by(&fact, rv).expect("a creation");
         self.jobs.insert(id, Job::new(record, new.spec, rv, self.uid_key));
         self.dirty.insert(id);
-        Ok(Written { rv })
+        Ok(Written { rv, job_uid: Some(new.uid) })
     }
 
     pub(super) fn job_named(&self, namespace: &str, name: &str) -> Result<JobId, WriteError> {
@@ -84,7 +84,8 @@ impl State {
         job.plan = Job::plan(&job.record, &change.spec, uid_key);
         job.spec = change.spec;
         job.doc_rv = rv;
+        let job_uid = Some(job.record.uid);
         self.dirty.insert(id);
-        Ok(Written { rv })
+        Ok(Written { rv, job_uid })
     }
 }

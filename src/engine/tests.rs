@@ -152,7 +152,7 @@ fn a_store_that_fails_acknowledges_nothing_and_says_so() {
 }
 
 fn deletion(name: &str) -> DeleteJob {
-    DeleteJob { namespace: "default".into(), name: name.into(), uid: None }
+    DeleteJob { namespace: "default".into(), name: name.into(), uid: None, rv: None }
 }
 
 #[test]
@@ -190,7 +190,8 @@ fn a_deletion_that_means_another_job_is_refused() {
         let refused = |error| Err(RequestError::Refused(error));
         assert_eq!(handle.delete_job(wrong).await, refused(WriteError::WrongUid { found }));
         assert_eq!(handle.delete_job(deletion("b")).await, refused(WriteError::NotFound));
-        handle.delete_job(DeleteJob { uid: Some(found), ..deletion("a") }).await.expect("it is the one");
+        let deleted = handle.delete_job(DeleteJob { uid: Some(found), ..deletion("a") }).await;
+        assert_eq!(deleted.expect("it is the one").job_uid, Some(found));
         assert_eq!(handle.delete_job(deletion("a")).await, refused(WriteError::NotFound));
     });
     engine.stop();

@@ -32,6 +32,27 @@ pub struct Recovered {
     pub batches: Vec<Batch>,
 }
 
+#[cfg(test)]
+impl Recovered {
+    /// A new store.
+    pub(crate) fn empty() -> Self {
+        Self {
+            uid_key: UidKey(42),
+            boot: 1,
+            seed: 1,
+            last_rv: 0,
+            first_rv: 1,
+            next_job: 0,
+            docs: Vec::new(),
+            jobs: Vec::new(),
+            shown: Vec::new(),
+            chunks: Vec::new(),
+            events: Vec::new(),
+            batches: Vec::new(),
+        }
+    }
+}
+
 /// How many pods a chunk covers: ordinals `number * CHUNK_PODS ..`.
 pub const CHUNK_PODS: u32 = 4096;
 

@@ -1,7 +1,7 @@
 //! Version, health, paths and nothing, through the router.
 
 use super::{Query, report};
-use crate::api::testing::{ask, with_api};
+use crate::api::client::with_server;
 use serde_json::{Value, json};
 
 fn golden(name: &str) -> Value {
@@ -11,12 +11,12 @@ fn golden(name: &str) -> Value {
 
 #[test]
 fn the_version_has_kubernetes_keys_and_is_a_semantic_version() {
-    with_api(async |api, engine| {
+    with_server(async |server| {
         let theirs = golden("version");
         for path in ["/version", "/version/", "/version?timeout=32s"] {
-            let answer = ask(&api, "GET", path, &[]).await;
+            let answer = server.ask("GET", path, &[]).await;
             assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"), "{path}");
-            let ours = answer.body();
+            let ours = answer.body;
             let keys = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
             assert_eq!(keys(&ours), keys(&theirs));
             assert!(ours.as_object().expect("an object").values().all(Value::is_string), "{ours}");
@@ -26,13 +26,13 @@ fn the_version_has_kubernetes_keys_and_is_a_semantic_version() {
             let version = ours["gitVersion"].as_str().expect("text");
             assert_eq!(version, format!("v1.36.2+coracle-{}", env!("CARGO_PKG_VERSION")));
         }
-        engine.stop();
+        server
     });
 }
 
 #[test]
 fn a_working_server_is_healthy() {
-    with_api(async |api, engine| {
+    with_server(async |server| {
         let cases = [
             ("/healthz", "ok"),
             ("/livez", "ok"),
@@ -41,13 +41,13 @@ fn a_working_server_is_healthy() {
             ("/livez?verbose=1", "[+]ping ok\nlivez check passed\n"),
         ];
         for (path, text) in cases {
-            let answer = ask(&api, "GET", path, &[]).await;
+            let answer = server.ask("GET", path, &[]).await;
             assert_eq!((answer.status, answer.text.as_str()), (200, text), "{path}");
             assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8");
             assert_eq!(answer.header("x-content-type-options"), "nosniff");
         }
-        assert_eq!(ask(&api, "HEAD", "/readyz", &[]).await.status, 200);
-        engine.stop();
+        assert_eq!(server.ask("HEAD", "/readyz", &[]).await.status, 200);
+        server
     });
 }
 
@@ -63,21 +63,21 @@ fn a_failed_check_says_what_is_wrong() {
 
 #[test]
 fn every_path_that_is_told_is_there() {
-    with_api(async |api, engine| {
-        let paths = ask(&api, "GET", "/", &[]).await.body();
+    with_server(async |server| {
+        let paths = server.ask("GET", "/", &[]).await.body;
         let paths = paths["paths"].as_array().expect("paths").clone();
         assert!(paths.contains(&json!("/apis/batch/v1")), "{paths:?}");
         assert!(paths.is_sorted_by_key(|path| path.as_str()), "{paths:?}");
         for path in paths {
-            assert_eq!(ask(&api, "GET", path.as_str().expect("text"), &[]).await.status, 200, "{path}");
+            assert_eq!(server.ask("GET", path.as_str().expect("text"), &[]).await.status, 200, "{path}");
         }
-        engine.stop();
+        server
     });
 }
 
 #[test]
 fn where_nothing_is_depends_on_the_group() {
-    with_api(async |api, engine| {
+    with_server(async |server| {
         for path in [
             "/apis/batch/v1/nope",
             "/apis/batch/v1/namespaces/default/cronjobs",
@@ -86,26 +86,26 @@ fn where_nothing_is_depends_on_the_group() {
             "/api/v1/namespaces/default/configmaps/x",
         ] {
             for method in ["GET", "POST"] {
-                let answer = ask(&api, method, path, &[]).await;
-                assert_eq!((answer.status, &answer.body()["kind"]), (404, &json!("Status")), "{path}");
-                assert_eq!(answer.body()["message"], "the server could not find the requested resource");
+                let answer = server.ask(method, path, &[]).await;
+                assert_eq!((answer.status, &answer.body["kind"]), (404, &json!("Status")), "{path}");
+                assert_eq!(answer.body["message"], "the server could not find the requested resource");
             }
         }
         for path in
             ["/nope", "/apis/apps", "/apis/apps/v1", "/apis/batch/v2/jobs", "/api/v2", "/api/v1beta1", "/healthz/x"]
         {
-            let answer = ask(&api, "GET", path, &[]).await;
+            let answer = server.ask("GET", path, &[]).await;
             assert_eq!((answer.status, answer.text.as_str()), (404, "404 page not found\n"), "{path}");
             assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8");
             assert_eq!(answer.header("x-content-type-options"), "nosniff");
         }
-        engine.stop();
+        server
     });
 }
 
 #[test]
 fn methods_that_are_not_served_are_refused_as_kubernetes_refuses_them() {
-    with_api(async |api, engine| {
+    with_server(async |server| {
         for (method, path) in [
             ("DELETE", "/apis/batch/v1/namespaces/default/jobs"),
             ("DELETE", "/apis/batch/v1/jobs"),
@@ -113,9 +113,9 @@ fn methods_that_are_not_served_are_refused_as_kubernetes_refuses_them() {
             ("OPTIONS", "/apis/batch/v1/namespaces/default/jobs/x"),
             ("POST", "/version"),
         ] {
-            let answer = ask(&api, method, path, &[]).await;
-            assert_eq!((answer.status, answer.body()), (405, golden("status-405")), "{method} {path}");
+            let answer = server.ask(method, path, &[]).await;
+            assert_eq!((answer.status, answer.body), (405, golden("status-405")), "{method} {path}");
         }
-        engine.stop();
+        server
     });
 }

@@ -88,7 +88,7 @@ impl FieldValidation {
 }
 
 /// A decoded object and what to tell the client beside it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Decoded<T> {
     /// The object.
     pub object: T,

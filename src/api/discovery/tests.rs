@@ -2,8 +2,8 @@
 //!
 //! The goldens hold the resources that are served here; verbs and subresources that are not served are taken out.
 
+use crate::api::client::with_server;
 use crate::api::resources::{GROUP_VERSIONS, GroupVersion};
-use crate::api::testing::{ask, with_api};
 use axum::http::header;
 use serde_json::{Value, json};
 
@@ -95,7 +95,7 @@ fn served(mut theirs: Value, group: &GroupVersion) -> Value {
 
 #[test]
 fn the_older_form_is_what_kubernetes_answers() {
-    with_api(async |api, engine| {
+    with_server(async |server| {
         let plain = &[(header::ACCEPT, "application/json")];
         for (path, name, group) in [
             ("/api", "api", None),
@@ -107,27 +107,27 @@ fn the_older_form_is_what_kubernetes_answers() {
             let theirs = golden(name);
             for path in [path.to_owned(), format!("{path}/")] {
                 for headers in [&plain[..], &[]] {
-                    let answer = ask(&api, "GET", &path, headers).await;
+                    let answer = server.ask("GET", &path, headers).await;
                     assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"), "{path}");
                     let whole = parsed(&theirs);
                     let wanted = if let Some(group) = group { served(whole, group) } else { whole };
-                    assert_eq!(answer.body(), wanted, "{path}");
+                    assert_eq!(answer.body, wanted, "{path}");
                     assert_eq!(keys(&answer.text, &[]), keys(&theirs, &[]), "{path}");
                 }
             }
         }
         let first = |text: &str| keys(text, &["resources"]);
-        let ours = ask(&api, "GET", "/api/v1", plain).await.text;
+        let ours = server.ask("GET", "/api/v1", plain).await.text;
         let theirs: Vec<String> =
             first(&golden("api-v1")).into_iter().filter(|key| key != "storageVersionHash").collect();
         assert_eq!(first(&ours), theirs);
-        engine.stop();
+        server
     });
 }
 
 #[test]
 fn the_aggregated_form_is_what_kubernetes_answers() {
-    with_api(async |api, engine| {
+    with_server(async |server| {
         for (path, name, group) in
             [("/api", "api-aggregated", &GROUP_VERSIONS[0]), ("/apis", "apis-aggregated", &GROUP_VERSIONS[1])]
         {
@@ -136,49 +136,49 @@ fn the_aggregated_form_is_what_kubernetes_answers() {
             let version = &mut theirs["items"][0]["versions"][0];
             *version = served(version.take(), group);
             for path in [path.to_owned(), format!("{path}/?timeout=32s")] {
-                let answer = ask(&api, "GET", &path, &[(header::ACCEPT, AGGREGATED)]).await;
+                let answer = server.ask("GET", &path, &[(header::ACCEPT, AGGREGATED)]).await;
                 assert_eq!(answer.status, 200);
                 let media_type = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
                 assert_eq!(answer.header("content-type"), media_type);
                 assert_eq!((answer.header("vary"), answer.header("cache-control")), ("Accept", "public"));
-                assert_eq!(answer.body(), theirs);
+                assert_eq!(answer.body, theirs);
                 for path in [&[][..], &["items"], &["items", "versions"], &["items", "versions", "resources"]] {
                     assert_eq!(keys(&answer.text, path), keys(&text, path), "{path:?}");
                 }
             }
             let beta = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
-            let answer = ask(&api, "GET", path, &[(header::ACCEPT, beta)]).await;
+            let answer = server.ask("GET", path, &[(header::ACCEPT, beta)]).await;
             theirs["apiVersion"] = json!("apidiscovery.k8s.io/v2beta1");
-            assert_eq!((answer.header("content-type"), answer.body()), (beta, theirs));
+            assert_eq!((answer.header("content-type"), &answer.body), (beta, &theirs));
         }
-        engine.stop();
+        server
     });
 }
 
 #[test]
 fn a_known_document_is_not_sent_again() {
-    with_api(async |api, engine| {
-        let tag = ask(&api, "GET", "/apis", &[(header::ACCEPT, AGGREGATED)]).await.header("etag").to_owned();
+    with_server(async |server| {
+        let tag = server.ask("GET", "/apis", &[(header::ACCEPT, AGGREGATED)]).await.header("etag").to_owned();
         assert_eq!((tag.len(), tag.starts_with('"') && tag.ends_with('"')), (130, true), "{tag}");
         let several = format!("\"other\", {tag}");
         for (known, status) in [(&tag, 304), (&several, 304), (&"\"other\"".to_owned(), 200), (&String::new(), 200)] {
             let headers = [(header::ACCEPT, AGGREGATED), (header::IF_NONE_MATCH, known.as_str())];
-            let answer = ask(&api, "GET", "/apis", &headers).await;
+            let answer = server.ask("GET", "/apis", &headers).await;
             assert_eq!((answer.status, answer.text.is_empty()), (status, status == 304), "{known}");
             assert_eq!((answer.header("etag"), answer.header("vary")), (tag.as_str(), "Accept"));
         }
-        engine.stop();
+        server
     });
 }
 
 #[test]
 fn forms_that_are_not_offered_are_refused() {
-    with_api(async |api, engine| {
+    with_server(async |server| {
         let protobuf = "application/vnd.kubernetes.protobuf";
         for (path, accept) in [("/api", protobuf), ("/apis/batch/v1", protobuf), ("/apis/batch", "text/html")] {
-            let answer = ask(&api, "GET", path, &[(header::ACCEPT, accept)]).await;
-            assert_eq!((answer.status, &answer.body()["reason"]), (406, &json!("NotAcceptable")), "{path}");
+            let answer = server.ask("GET", path, &[(header::ACCEPT, accept)]).await;
+            assert_eq!((answer.status, &answer.body["reason"]), (406, &json!("NotAcceptable")), "{path}");
         }
-        engine.stop();
+        server
     });
 }

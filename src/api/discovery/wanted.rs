@@ -1,13 +1,11 @@
-//! Which form of discovery a client wants: `Accept`.
+//! Which form of discovery a client wants.
 //!
-//! kubernetes: apiserver `discovery/aggregated/negotiation.go`. Invariant: of the clauses that can be served the most wanted
-//! decides, of equal ones the first.
+//! kubernetes: apiserver `discovery/aggregated/negotiation.go`. Invariant: a client that names no group and version gets the
+//! older form.
 
 use crate::api::Status;
-use axum::http::{HeaderMap, header};
-
-/// Clauses of an `Accept` that are looked at; what follows has no say.
-const CLAUSES_MAX: usize = 64;
+use crate::api::accept::negotiate;
+use axum::http::HeaderMap;
 
 /// A version of `apidiscovery.k8s.io`; the two have the same fields.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,39 +43,21 @@ pub(super) enum Form {
 /// # Errors
 /// 406 when none that is served is accepted.
 pub(super) fn form(headers: &HeaderMap) -> Result<Form, Status> {
-    let accept = headers.get(header::ACCEPT).map_or("", |value| value.to_str().unwrap_or("unreadable"));
-    if accept.is_empty() {
-        return Ok(Form::Legacy);
-    }
-    let mut clauses: Vec<(f32, Form)> = accept.split(',').take(CLAUSES_MAX).filter_map(clause).collect();
-    clauses.sort_by(|a, b| b.0.total_cmp(&a.0));
-    clauses.first().map(|clause| clause.1).ok_or_else(Status::not_acceptable)
-}
-
-/// The quality and the form of a clause; `None` when it cannot be served.
-fn clause(text: &str) -> Option<(f32, Form)> {
-    let mut parts = text.split(';').map(str::trim);
-    if !matches!(parts.next()?, "application/json" | "application/*" | "*/*") {
-        return None;
-    }
-    let parameters: Vec<(&str, &str)> = parts.filter_map(|part| part.split_once('=')).collect();
-    let of = |name: &str| parameters.iter().find(|parameter| parameter.0 == name).map(|parameter| parameter.1);
-    let quality = of("q").map_or(1.0, |quality| quality.parse().unwrap_or(0.0));
-    let form = match (of("g"), of("v"), of("as")) {
-        (None, None, None) => Form::Legacy,
-        (Some("apidiscovery.k8s.io"), Some("v2"), Some("APIGroupDiscoveryList")) => Form::Aggregated(Aggregated::V2),
-        (Some("apidiscovery.k8s.io"), Some("v2beta1"), Some("APIGroupDiscoveryList")) => {
-            Form::Aggregated(Aggregated::V2Beta1)
-        }
-        _ => return None,
-    };
-    Some((quality, form))
+    negotiate(headers, Form::Legacy, |clause| match clause.form() {
+        (None, None, None) => Some(Form::Legacy),
+        (Some("apidiscovery.k8s.io"), Some(version), Some("APIGroupDiscoveryList")) => match version {
+            "v2" => Some(Form::Aggregated(Aggregated::V2)),
+            "v2beta1" => Some(Form::Aggregated(Aggregated::V2Beta1)),
+            _ => None,
+        },
+        _ => None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::HeaderValue;
+    use crate::api::accept::{CLAUSES_MAX, accepting};
 
     #[test]
     fn the_first_form_that_can_be_served_wins() {
@@ -98,13 +78,14 @@ mod tests {
             ("application/vnd.kubernetes.protobuf,application/json".to_owned(), Some(Form::Legacy)),
             ("application/vnd.kubernetes.protobuf".to_owned(), None),
             ("text/html".to_owned(), None),
+            ("*".to_owned(), Some(Form::Legacy)),
+            (format!("*/*, {v2}"), Some(Form::Aggregated(Aggregated::V2))),
+            (format!("application/json;q= 0.5, {v2};q = 0.4"), Some(Form::Legacy)),
             ("\u{e9}".to_owned(), None),
             (many, None),
         ];
         for (accept, wanted) in cases {
-            let value = HeaderValue::from_bytes(accept.as_bytes()).expect("a header");
-            let headers = HeaderMap::from_iter([(header::ACCEPT, value)]);
-            assert_eq!(form(&headers).ok(), wanted, "{accept}");
+            assert_eq!(form(&accepting(&accept)).ok(), wanted, "{accept}");
         }
         assert_eq!(form(&HeaderMap::new()).ok(), Some(Form::Legacy));
     }

@@ -16,6 +16,7 @@ mod tests;
 use super::decode::{self, Decoded, Expected, FieldValidation};
 use super::field::{FieldError, FieldErrors};
 use super::status::{JOBS, Resource, Status};
+use super::warnings::Warnings;
 use crate::model::JobSpec;
 pub use defaults::Identity;
 pub(super) use defaults::texts_for_nulls;
@@ -24,6 +25,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 pub use offered::COMPLETIONS_MAX;
 pub(super) use offered::is_foreign as is_foreign_annotation;
 use serde_json::Value;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 pub(super) use validate::{label_value, qualified_name, validate_meta_update, validate_of_namespace};
 
@@ -61,6 +63,36 @@ pub struct Admitted {
     pub warnings: Vec<String>,
 }
 
+/// What a change is made to.
+#[derive(Clone, Debug)]
+pub struct Stored<'a> {
+    /// The object's admitted document.
+    pub doc: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// The versions at which the object has this document: a change that was made from one of them is up to date.
+    pub versions: RangeInclusive<u64>,
+}
+
+impl Stored<'_> {
+    /// Holds the version that a change names, if any, against the object's. True when it names one (kubernetes: 0 is none).
+    ///
+    /// # Errors
+    /// 409 for another version, 400 for what is none.
+    pub(super) fn check_version(&self, resource: Resource, change: &ObjectMeta) -> Result<bool, Status> {
+        let text = change.resource_version.as_deref().unwrap_or("");
+        if text.is_empty() {
+            return Ok(false);
+        }
+        match text.parse() {
+            Ok(0_u64) => Ok(false),
+            Ok(version) if self.versions.contains(&version) => Ok(true),
+            Ok(_) => Err(Status::modified(resource, self.name)),
+            Err(_) => Err(Status::bad_request(format!("invalid resource version \"{text}\""))),
+        }
+    }
+}
+
 /// A changed Job that may be stored.
 #[derive(Clone, Debug)]
 pub struct AdmittedUpdate {
@@ -68,38 +100,57 @@ pub struct AdmittedUpdate {
     pub job: Admitted,
     /// The spec changed; `metadata.generation` of `job.doc` is one more than before.
     pub changed: bool,
-    /// `metadata.resourceVersion` of the body: the update holds only for this version.
-    pub resource_version: Option<String>,
+    /// The change named the version that it was made from, and holds for that one only.
+    pub names_version: bool,
+}
+
+/// Reads the body of a POST. What follows asks first whether its namespace is there (kubernetes: `NamespaceLifecycle` comes
+/// before validation).
+///
+/// # Errors
+/// 400, 413 or 415, in Kubernetes' words.
+pub fn read_create(request: &Request<'_>) -> Result<Decoded<Job>, Status> {
+    let decoded: Decoded<Job> =
+        decode::decode(request.body, request.content_type, request.field_validation, JOB, defaults::normalise)?;
+    check_namespace(&decoded.object, request.namespace)?;
+    Ok(decoded)
+}
+
+/// Reads the body of a PUT of the Job called `name`.
+///
+/// # Errors
+/// As [`read_create`].
+pub fn read_update(request: &Request<'_>, name: &str) -> Result<Decoded<Job>, Status> {
+    let decoded = read_create(request)?;
+    check_name(&decoded.object.metadata, name)?;
+    Ok(decoded)
 }
 
 /// Admits a new Job.
 ///
 /// # Errors
-/// 400, 413, 415 or 422, in Kubernetes' words; for what Kubernetes would take and Coracle does not, 422 with a `Forbidden` at
-/// the field.
-pub fn admit_create(request: &Request<'_>, identity: &Identity) -> Result<Admitted, Status> {
-    let Decoded { object: mut job, warnings } = decode_body(request)?;
-    check_namespace(&job, request.namespace)?;
+/// 400 or 422, in Kubernetes' words; for what Kubernetes would take and Coracle does not, 422 with a `Forbidden` at the field.
+pub fn admit_create(decoded: Decoded<Job>, namespace: &str, identity: &Identity) -> Result<Admitted, Status> {
+    let Decoded { object: mut job, warnings } = decoded;
     if job.metadata.resource_version.as_ref().is_some_and(|version| !version.is_empty()) {
         return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
     }
     let shared_labels = defaults::set_defaults(&mut job);
-    defaults::prepare_create(&mut job, request.namespace, identity, shared_labels);
+    defaults::prepare_create(&mut job, namespace, identity, shared_labels);
     refuse(&job, validate::validate_create(&job))?;
     // The reference shows the generated labels on a Job without labels, because it defaults again when it reads.
     defaults::share_labels(&mut job);
-    finish(&job, warnings, true)
+    finish(&job, &warnings, true)
 }
 
-/// Admits the body of a PUT in place of `old_doc`, an admitted document of the Job called `name`.
+/// Admits the body of a PUT in place of `stored`. Its uid and its version come before its faults (kubernetes: `Store.Update`).
 ///
 /// # Errors
-/// As [`admit_create`]; 409 for another uid.
-pub fn admit_update(old_doc: &str, name: &str, request: &Request<'_>) -> Result<AdmittedUpdate, Status> {
-    let Decoded { object: job, warnings } = decode_body(request)?;
-    let old = stored(old_doc)?;
-    check_uid(JOBS, &job.metadata, &old.metadata, name)?;
-    replace(&old, job, name, request.namespace, warnings)
+/// As [`admit_create`]; 409 for another uid or another version.
+pub fn admit_update(stored: &Stored<'_>, decoded: Decoded<Job>) -> Result<AdmittedUpdate, Status> {
+    let old = parsed(stored)?;
+    check_uid(JOBS, &decoded.object.metadata, &old.metadata, stored.name)?;
+    replace(stored, &old, decoded)
 }
 
 /// The result of a PATCH.
@@ -115,24 +166,20 @@ pub struct Patched<'a> {
     pub field_validation: FieldValidation,
 }
 
-/// Admits the result of a PATCH in place of `old_doc`. Faults that a PUT answers with 400 are 422 here, as in the reference.
+/// Admits the result of a PATCH in place of `stored`. Faults that a PUT answers with 400 are 422 here, as in the reference.
 ///
 /// # Errors
 /// As [`admit_update`].
-pub fn admit_patched(old_doc: &str, name: &str, patched: Patched<'_>) -> Result<AdmittedUpdate, Status> {
+pub fn admit_patched(stored: &Stored<'_>, patched: Patched<'_>) -> Result<AdmittedUpdate, Status> {
     let Patched { value, repeated, namespace, field_validation } = patched;
-    let Decoded { object: job, warnings } =
-        decode::decode_patched::<Job>(value, repeated, field_validation, defaults::normalise)?;
-    replace(&stored(old_doc)?, job, name, namespace, warnings)
+    let decoded: Decoded<Job> = decode::decode_patched(value, repeated, field_validation, defaults::normalise)?;
+    check_name(&decoded.object.metadata, stored.name)?;
+    check_namespace(&decoded.object, namespace)?;
+    replace(stored, &parsed(stored)?, decoded)
 }
 
-fn decode_body(request: &Request<'_>) -> Result<Decoded<Job>, Status> {
-    decode::decode(request.body, request.content_type, request.field_validation, JOB, defaults::normalise)
-}
-
-/// An admitted document as a typed Job.
-fn stored(doc: &str) -> Result<Job, Status> {
-    serde_json::from_str(doc).map_err(|error| Status::internal(&error))
+fn parsed(stored: &Stored<'_>) -> Result<Job, Status> {
+    serde_json::from_str(stored.doc).map_err(|error| Status::internal(&error))
 }
 
 fn check_namespace(job: &Job, namespace: &str) -> Result<(), Status> {
@@ -173,16 +220,10 @@ fn refuse(job: &Job, errors: Vec<FieldError>) -> Result<(), Status> {
     if errors.is_empty() { Ok(()) } else { Err(Status::invalid(JOBS.group, JOBS.kind, name, &errors)) }
 }
 
-fn replace(
-    old: &Job,
-    mut job: Job,
-    name: &str,
-    namespace: &str,
-    warnings: Vec<String>,
-) -> Result<AdmittedUpdate, Status> {
-    check_name(&job.metadata, name)?;
-    check_namespace(&job, namespace)?;
-    let resource_version = job.metadata.resource_version.take().filter(|version| !version.is_empty());
+fn replace(stored: &Stored<'_>, old: &Job, decoded: Decoded<Job>) -> Result<AdmittedUpdate, Status> {
+    let Decoded { object: mut job, warnings } = decoded;
+    let names_version = stored.check_version(JOBS, &job.metadata)?;
+    job.metadata.resource_version = None;
     defaults::set_defaults(&mut job);
     defaults::prepare_update(&mut job, old);
     refuse(&job, validate::validate_update(&job, old))?;
@@ -190,19 +231,20 @@ fn replace(
     if changed {
         job.metadata.generation = job.metadata.generation.map(|generation| generation.saturating_add(1));
     }
-    Ok(AdmittedUpdate { job: finish(&job, warnings, changed)?, changed, resource_version })
+    Ok(AdmittedUpdate { job: finish(&job, &warnings, changed)?, changed, names_version })
 }
 
 /// Our own rules, then the document.
-fn finish(job: &Job, mut warnings: Vec<String>, spec_is_new: bool) -> Result<Admitted, Status> {
+fn finish(job: &Job, decoding: &[String], spec_is_new: bool) -> Result<Admitted, Status> {
     let document = canonical::document(job);
     let mut errors = FieldErrors::default();
     offered::check(&document, &mut errors);
     refuse(job, errors.into_vec())?;
+    let mut warnings: Warnings = decoding.iter().map(String::as_str).collect();
     if spec_is_new {
-        warnings.extend(validate::warnings(job));
+        validate::warnings(job, &mut warnings);
     }
     let doc: Arc<str> = document.to_string().into();
     let spec = JobSpec::from_doc(&doc).map_err(|error| Status::internal(&error))?;
-    Ok(Admitted { name: job.metadata.name.clone().unwrap_or_default(), doc, spec, warnings })
+    Ok(Admitted { name: job.metadata.name.clone().unwrap_or_default(), doc, spec, warnings: warnings.into_vec() })
 }

@@ -23,7 +23,11 @@ fn request<'a>(body: &'a [u8], namespace: &'a str) -> Request<'a> {
 }
 
 fn create(body: &Value) -> Result<Admitted, Status> {
-    admit_create(&request(body.to_string().as_bytes(), "default"), &identity())
+    admitted(&request(body.to_string().as_bytes(), "default"), &identity())
+}
+
+fn admitted(request: &Request<'_>, identity: &Identity) -> Result<Admitted, Status> {
+    admit_create(read_create(request)?, request.namespace, identity)
 }
 
 fn doc(admitted: &Admitted) -> Value {
@@ -43,7 +47,7 @@ fn what_kubectl_applies_is_stored_as_the_reference_answers() {
         let uid = Uid::parse(wanted["metadata"]["uid"].as_str().expect("a uid")).expect("a uid");
         let body = golden(&format!("apply-create-{kubectl}.body.json"));
         let identity = Identity { uid, ..identity() };
-        let admitted = admit_create(&request(&body, namespace), &identity).expect("a good Job");
+        let admitted = admitted(&request(&body, namespace), &identity).expect("a good Job");
         wanted.as_object_mut().expect("an object").remove("status");
         let mut found = doc(&admitted);
         found["metadata"].as_object_mut().expect("an object").remove("creationTimestamp");
@@ -272,7 +276,7 @@ fn unknown_fields_warn_and_so_does_the_name() {
     body["spec"]["foo"] = json!(1);
     let text = body.to_string();
     let warn = Request { field_validation: FieldValidation::Warn, ..request(text.as_bytes(), "default") };
-    let warnings = admit_create(&warn, &identity()).expect("a good Job").warnings;
+    let warnings = admitted(&warn, &identity()).expect("a good Job").warnings;
     assert_eq!(warnings[0], "unknown field \"spec.foo\"");
     assert!(warnings[1].starts_with("metadata.name: this is used in Pod names"), "{warnings:?}");
     assert_eq!(warnings.len(), 2);
@@ -282,7 +286,7 @@ fn unknown_fields_warn_and_so_does_the_name() {
 fn yaml_is_admitted_like_json() {
     let yaml = "metadata: {name: pi}\nspec:\n  template:\n    spec:\n      restartPolicy: Never\n      containers:\n      - {name: c, image: i}\n";
     let request = Request { content_type: Some("application/yaml"), ..request(yaml.as_bytes(), "default") };
-    let admitted = admit_create(&request, &identity()).expect("a good Job");
+    let admitted = admitted(&request, &identity()).expect("a good Job");
     assert_eq!(admitted.doc, create(&good()).expect("a good Job").doc);
 }
 
@@ -290,7 +294,12 @@ fn yaml_is_admitted_like_json() {
 fn put(stored: &Admitted, change: impl FnOnce(&mut Value)) -> Result<AdmittedUpdate, Status> {
     let mut body = doc(stored);
     change(&mut body);
-    admit_update(&stored.doc, &stored.name, &request(body.to_string().as_bytes(), "default"))
+    let body = read_update(&request(body.to_string().as_bytes(), "default"), &stored.name)?;
+    admit_update(&at(stored, 5..=7), body)
+}
+
+fn at(admitted: &Admitted, versions: RangeInclusive<u64>) -> Stored<'_> {
+    Stored { doc: &admitted.doc, name: &admitted.name, versions }
 }
 
 #[test]
@@ -304,7 +313,19 @@ fn a_put_of_the_same_job_changes_nothing() {
     .expect("the same Job");
     assert!(!update.changed);
     assert_eq!(update.job.doc, stored.doc);
-    assert_eq!(update.resource_version.as_deref(), Some("7"));
+    assert!(update.names_version);
+}
+
+#[test]
+fn a_change_holds_for_the_versions_that_have_its_document() {
+    let stored = create(&good()).expect("a good Job");
+    let from = |version: &str| put(&stored, |body| body["metadata"]["resourceVersion"] = json!(version));
+    for (version, names_version) in [("5", true), ("7", true), ("", false), ("0", false)] {
+        assert_eq!(from(version).expect(version).names_version, names_version, "{version}");
+    }
+    for (version, code) in [("4", 409), ("8", 409), ("x", 400), ("-1", 400)] {
+        assert_eq!(from(version).expect_err(version).code(), code, "{version}");
+    }
 }
 
 #[test]
@@ -314,7 +335,7 @@ fn a_changed_spec_is_a_new_generation_and_changed_labels_are_not() {
     assert!(!labelled.changed);
     assert_ne!(labelled.job.doc, stored.doc);
     assert_eq!(doc(&labelled.job)["metadata"]["generation"], 1);
-    assert_eq!(labelled.resource_version, None);
+    assert!(!labelled.names_version);
     let scaled = put(&labelled.job, |body| body["spec"]["parallelism"] = json!(4)).expect("scaled");
     assert!(scaled.changed);
     assert_eq!(doc(&scaled.job)["metadata"]["generation"], 2);
@@ -375,7 +396,8 @@ fn a_patched_job_is_admitted_and_its_faults_are_422() {
         let mut value = doc(&stored);
         change(&mut value);
         let namespace = "default";
-        admit_patched(&stored.doc, "pi", Patched { value, repeated: &[], namespace, field_validation: validation })
+        let patched = Patched { value, repeated: &[], namespace, field_validation: validation };
+        admit_patched(&at(&stored, 1..=1), patched)
     };
     let scaled = patch(|value| value["spec"]["parallelism"] = json!(4), FieldValidation::Strict).expect("scaled");
     assert!(scaled.changed);
@@ -399,7 +421,9 @@ fn a_patched_job_is_admitted_and_its_faults_are_422() {
 #[test]
 fn a_stored_document_that_is_none_is_our_fault() {
     let text = good().to_string();
-    let status = admit_update("{", "pi", &request(text.as_bytes(), "default")).expect_err("broken");
+    let stored = Stored { doc: "{", name: "pi", versions: 1..=1 };
+    let body = read_create(&request(text.as_bytes(), "default")).expect("a good body");
+    let status = admit_update(&stored, body).expect_err("broken");
     assert_eq!(status.code(), 500);
 }
 

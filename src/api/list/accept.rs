@@ -1,15 +1,13 @@
-//! Which form of an answer a client wants: `Accept`.
+//! Which form of an object or a list a client wants.
 //!
-//! Knows media types and their parameters (kubernetes: apiserver `negotiation`), not what is answered. Invariant: the
-//! answer is JSON; a client that cannot take that is refused.
+//! Knows the forms and how a clause of `Accept` asks for one, not what is answered. Invariant: a form that does not fit what is
+//! answered is refused.
 
 use crate::api::Status;
+use crate::api::accept::{Clause, negotiate};
 use crate::api::router::Query;
 use crate::api::table::IncludeObject;
-use axum::http::{HeaderMap, header};
-
-/// Clauses of an `Accept` that are looked at; what follows has no say.
-const CLAUSES_MAX: usize = 64;
+use axum::http::HeaderMap;
 
 /// `meta.k8s.io/v1` or its `v1beta1`, which says the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,8 +64,7 @@ pub(super) fn form(
     shape: Shape,
     go_type: impl FnOnce() -> String,
 ) -> Result<Form, Status> {
-    let accept = headers.get(header::ACCEPT).map_or(Ok("*/*"), |value| value.to_str());
-    match (negotiate(accept.unwrap_or_default())?, shape) {
+    match (negotiate(headers, Wanted::Whole, wanted)?, shape) {
         (Wanted::Whole, _) => Ok(Form::Whole),
         (Wanted::Table(meta), _) => Ok(Form::Table(meta, include_object(query)?)),
         (Wanted::Metadata(meta), Shape::One) | (Wanted::MetadataList(meta), Shape::List) => Ok(Form::Metadata(meta)),
@@ -94,61 +91,18 @@ fn include_object(query: &Query) -> Result<IncludeObject, Status> {
     }
 }
 
-struct Clause<'a> {
-    /// Higher is wanted more; a `q` that is no number is 0, which comes last (kubernetes: goautoneg).
-    quality: f32,
-    /// 0 for a whole media type, 1 for `application/*`, 2 for `*/*`.
-    vagueness: u8,
-    parameters: Vec<(&'a str, &'a str)>,
-}
-
-/// The first clause that is offered, the most wanted first. What cannot be read as a clause is passed over, as the
-/// reference does.
-fn negotiate(accept: &str) -> Result<Wanted, Status> {
-    if accept.is_empty() {
-        return Ok(Wanted::Whole);
-    }
-    let mut clauses: Vec<Clause<'_>> = accept.split(',').take(CLAUSES_MAX).filter_map(clause).collect();
-    if clauses.is_empty() {
-        return Err(Status::not_acceptable());
-    }
-    clauses.sort_by(|a, b| b.quality.total_cmp(&a.quality).then(a.vagueness.cmp(&b.vagueness)));
-    let impossible = || Status::wrong_form("only the following media types are accepted: application/json");
-    clauses.iter().find_map(wanted).ok_or_else(impossible)
-}
-
-/// `None` for what JSON does not match.
-fn clause(text: &str) -> Option<Clause<'_>> {
-    let mut parts = text.split(';').map(str::trim);
-    let vagueness = match parts.next()? {
-        "application/json" => 0,
-        "application/*" => 1,
-        "*/*" | "*" => 2,
-        _ => return None,
-    };
-    let mut clause = Clause { quality: 1.0, vagueness, parameters: Vec::new() };
-    for (name, value) in parts.filter_map(|part| part.split_once('=')) {
-        match name.trim() {
-            "q" => clause.quality = value.trim().parse().unwrap_or(0.0),
-            name => clause.parameters.push((name, value.trim())),
-        }
-    }
-    Some(clause)
-}
-
 /// `None` for a form that is not offered.
 fn wanted(clause: &Clause<'_>) -> Option<Wanted> {
-    let of = |name: &str| clause.parameters.iter().rev().find(|(other, _)| *other == name).map(|(_, value)| *value);
-    if of("stream").is_some_and(|stream| !matches!(stream, "" | "watch")) {
+    if clause.parameter("stream").is_some_and(|stream| !matches!(stream, "" | "watch")) {
         return None;
     }
-    let meta = match (of("g"), of("v"), of("as")) {
+    let meta = match clause.form() {
         (None, None, None) => return Some(Wanted::Whole),
         (Some("meta.k8s.io"), Some("v1"), _) => Meta::V1,
         (Some("meta.k8s.io"), Some("v1beta1"), _) => Meta::V1Beta1,
         _ => return None,
     };
-    match of("as")? {
+    match clause.parameter("as")? {
         "Table" => Some(Wanted::Table(meta)),
         "PartialObjectMetadata" => Some(Wanted::Metadata(meta)),
         "PartialObjectMetadataList" => Some(Wanted::MetadataList(meta)),
@@ -159,6 +113,11 @@ fn wanted(clause: &Clause<'_>) -> Option<Wanted> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::accept::{CLAUSES_MAX, accepting};
+
+    fn read(accept: &str) -> Result<Wanted, Status> {
+        negotiate(&accepting(accept), Wanted::Whole, wanted)
+    }
 
     const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 
@@ -191,7 +150,7 @@ mod tests {
             ("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", Wanted::MetadataList(Meta::V1)),
         ];
         for (accept, wanted) in cases {
-            assert_eq!(negotiate(accept).ok(), Some(wanted), "{accept}");
+            assert_eq!(read(accept).ok(), Some(wanted), "{accept}");
         }
     }
 
@@ -204,6 +163,7 @@ mod tests {
             ("text/html", none.as_str()),
             ("application/vnd.kubernetes.protobuf", &none),
             ("nonsense", &none),
+            ("\u{e9}", &none),
             (&past_the_limit, &none),
             ("application/json;as=Chair;v=v1;g=meta.k8s.io", only),
             ("application/json;as=Table", only),
@@ -211,9 +171,9 @@ mod tests {
             ("application/json;stream=x", only),
         ];
         for (accept, message) in cases {
-            let status = negotiate(accept).expect_err(accept);
+            let status = read(accept).expect_err(accept);
             assert_eq!((status.code(), status.message.as_str()), (406, message), "{accept}");
         }
-        assert!(negotiate(&past_the_limit["text/plain,".len()..]).is_ok());
+        assert!(read(&past_the_limit["text/plain,".len()..]).is_ok());
     }
 }

@@ -116,7 +116,7 @@ async fn read_collection(
     query: &Query,
     headers: &HeaderMap,
 ) -> Answered {
-    let is_watch = options::boolean(query, "watch").unwrap_or(false);
+    let is_watch = query.flag("watch").unwrap_or(false);
     let shape = if is_watch { Shape::One } else { Shape::List };
     let form = accept::form(headers, query, shape, || kind.go_type(!is_watch))?;
     let options = Options::read(query, kind)?;

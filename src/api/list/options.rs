@@ -67,8 +67,8 @@ impl Options {
         let timeout_s = integer(query, "timeoutSeconds")?;
         let text = |name| query.get(name).unwrap_or("");
         let labels = Labels::parse(text("labelSelector")).map_err(Status::bad_request)?;
-        let is_watch = boolean(query, "watch").unwrap_or(false);
-        let send_initial_events = boolean(query, "sendInitialEvents");
+        let is_watch = query.flag("watch").unwrap_or(false);
+        let send_initial_events = query.flag("sendInitialEvents");
         check_together(query, is_watch, send_initial_events)?;
         let fields = Fields::parse(text("fieldSelector"), kind).map_err(Status::bad_request)?;
         let token = Some(text("continue")).filter(|token| !token.is_empty() && !is_watch);
@@ -81,16 +81,10 @@ impl Options {
             token,
             is_watch,
             send_initial_events,
-            allow_bookmarks: boolean(query, "allowWatchBookmarks").unwrap_or(false),
+            allow_bookmarks: query.flag("allowWatchBookmarks").unwrap_or(false),
             timeout_s,
         })
     }
-}
-
-/// A boolean parameter: absent is none; `0` and `false` are false; anything else is true (kubernetes:
-/// `Convert_Slice_string_To_bool`).
-pub(super) fn boolean(query: &Query, name: &str) -> Option<bool> {
-    query.get(name).map(|text| text != "0" && !text.eq_ignore_ascii_case("false"))
 }
 
 /// An integer parameter.

@@ -2,8 +2,8 @@
 
 use super::http_date;
 use super::merge::{Apply, MERGES, Patch};
+use crate::api::client::with_server;
 use crate::api::resources::{GROUP_VERSIONS, Verb};
-use crate::api::testing::{ask, with_api};
 use axum::http::header;
 use serde_json::{Value, json};
 
@@ -13,42 +13,42 @@ fn document(nth: usize) -> Value {
 
 #[test]
 fn the_index_leads_to_documents_that_may_be_kept() {
-    with_api(async |api, engine| {
-        let index = ask(&api, "GET", "/openapi/v3?timeout=32s", &[]).await;
+    with_server(async |server| {
+        let index = server.ask("GET", "/openapi/v3?timeout=32s", &[]).await;
         assert_eq!(index.status, 200);
-        let index = index.body();
+        let index = index.body;
         let paths = index["paths"].as_object().expect("paths");
         assert_eq!(paths.keys().collect::<Vec<_>>(), ["api/v1", "apis/batch/v1"]);
         for (path, entry) in paths {
             let url = entry["serverRelativeURL"].as_str().expect("a path");
             let hash = url.strip_prefix(&format!("/openapi/v3/{path}?hash=")).expect("a hash");
             assert_eq!((hash.len(), hash.bytes().all(|byte| b"0123456789ABCDEF".contains(&byte))), (128, true));
-            let kept = ask(&api, "GET", &format!("{url}&timeout=32s"), &[]).await;
+            let kept = server.ask("GET", &format!("{url}&timeout=32s"), &[]).await;
             assert_eq!((kept.status, kept.header("content-type")), (200, "application/json"));
             assert_eq!(kept.header("cache-control"), "public, immutable");
             assert!(kept.header("expires").ends_with(" GMT"), "{}", kept.header("expires"));
             let tag = format!("\"{hash}\"");
             assert_eq!((kept.header("etag"), kept.header("vary")), (tag.as_str(), "Accept"));
-            let known = ask(&api, "GET", url, &[(header::IF_NONE_MATCH, &tag)]).await;
+            let known = server.ask("GET", url, &[(header::IF_NONE_MATCH, &tag)]).await;
             assert_eq!((known.status, known.text.as_str()), (304, ""));
-            let unnamed = ask(&api, "GET", &format!("/openapi/v3/{path}"), &[]).await;
+            let unnamed = server.ask("GET", &format!("/openapi/v3/{path}"), &[]).await;
             assert_eq!((unnamed.status, unnamed.header("cache-control")), (200, ""));
             assert_eq!(unnamed.text, kept.text);
-            let wrong = ask(&api, "GET", &format!("/openapi/v3/{path}?hash=00"), &[]).await;
+            let wrong = server.ask("GET", &format!("/openapi/v3/{path}?hash=00"), &[]).await;
             assert_eq!((wrong.status, wrong.header("location")), (301, url));
         }
-        engine.stop();
+        server
     });
 }
 
 #[test]
 fn there_is_no_older_document() {
-    with_api(async |api, engine| {
+    with_server(async |server| {
         for path in ["/openapi/v2", "/openapi/v3/apis/apps/v1", "/openapi"] {
-            let answer = ask(&api, "GET", path, &[]).await;
+            let answer = server.ask("GET", path, &[]).await;
             assert_eq!((answer.status, answer.text.as_str()), (404, "404 page not found\n"), "{path}");
         }
-        engine.stop();
+        server
     });
 }
 

@@ -1,8 +1,7 @@
 //! The table against the router: what stands there is answered, and nothing else is.
 
 use super::{ApiResource, GROUP_VERSIONS, GroupVersion, Verb};
-use crate::api::Api;
-use crate::api::testing::{Answered, ask, head, with_api};
+use crate::api::client::{Server, with_server};
 use axum::http::header;
 use std::collections::BTreeSet;
 
@@ -27,24 +26,24 @@ fn request(verb: Verb, collection: &str) -> (&'static str, String) {
 }
 
 /// A status and, unless it is good, the answer's text: an object that is not there is a 404, too.
-async fn answered(api: &Api, method: &str, path: &str) -> (u16, String) {
+async fn answered(server: &Server, method: &str, path: &str) -> (u16, String) {
     let media = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
     let headers = [(header::CONTENT_TYPE, media)];
-    let answer: Answered = head(api, method, path, &headers, "{}").await;
-    let text = if answer.status < 300 { String::new() } else { ask(api, method, path, &headers).await.text };
-    (answer.status, text)
+    let status = server.status(method, path, &headers, "{}").await;
+    let text = if status < 300 { String::new() } else { server.ask(method, path, &headers).await.text };
+    (status, text)
 }
 
 /// Verbs of `path` that are answered although they should not be, or the other way round.
-async fn wrong(api: &Api, name: &str, path: &str, verbs: &[Verb], all: &[Verb]) -> Vec<String> {
+async fn wrong(server: &Server, name: &str, path: &str, verbs: &[Verb], all: &[Verb]) -> Vec<String> {
     let mut wrong = Vec::new();
-    let (status, text) = answered(api, "DELETE", path).await;
+    let (status, text) = answered(server, "DELETE", path).await;
     if status != 405 {
         wrong.push(format!("deletecollection of {name} is not listed: {status} {text}"));
     }
     for verb in all {
         let (method, path) = request(*verb, path);
-        let (status, text) = answered(api, method, &path).await;
+        let (status, text) = answered(server, method, &path).await;
         let is_nowhere = text.contains("could not find the requested resource") || text.contains("404 page not found");
         let is_refused = text.contains("is not offered by this version");
         let is_answered = status != 405 && !is_nowhere && !is_refused;
@@ -60,15 +59,15 @@ async fn wrong(api: &Api, name: &str, path: &str, verbs: &[Verb], all: &[Verb]) 
 
 #[test]
 fn the_router_answers_the_verbs_that_are_listed_and_no_others() {
-    with_api(async |api, engine| {
+    with_server(async |server| {
         let mut found = Vec::new();
         for group in GROUP_VERSIONS {
             for resource in group.resources {
                 let path = collection(&group, resource);
-                found.extend(wrong(&api, resource.plural, &path, resource.verbs, &VERBS).await);
+                found.extend(wrong(&server, resource.plural, &path, resource.verbs, &VERBS).await);
                 for part in resource.subresources {
                     for (method, verb) in [("GET", Verb::Get), ("PUT", Verb::Update), ("PATCH", Verb::Patch)] {
-                        let (status, text) = answered(&api, method, &format!("{path}/x/{}", part.name)).await;
+                        let (status, text) = answered(&server, method, &format!("{path}/x/{}", part.name)).await;
                         let is_answered = status != 405 && !text.contains("could not find the requested resource");
                         if part.verbs.contains(&verb) != is_answered {
                             found.push(format!("{method} of {}/{}: {status} {text}", resource.plural, part.name));
@@ -78,37 +77,37 @@ fn the_router_answers_the_verbs_that_are_listed_and_no_others() {
             }
         }
         assert!(found.is_empty(), "{}", found.join("\n"));
-        engine.stop();
+        server
     });
 }
 
 #[test]
 fn namespaced_resources_are_listed_over_all_namespaces_and_made_in_one() {
-    with_api(async |api, engine| {
+    with_server(async |server| {
         for group in GROUP_VERSIONS {
             for resource in group.resources.iter().filter(|resource| resource.is_namespaced) {
                 let path = format!("{}/{}", group.path(), resource.plural);
-                assert_eq!(answered(&api, "GET", &path).await.0, 200, "{path}");
-                assert_eq!(answered(&api, "POST", &path).await.0, 405, "{path}");
-                assert_eq!(answered(&api, "DELETE", &path).await.0, 405, "{path}");
+                assert_eq!(answered(&server, "GET", &path).await.0, 200, "{path}");
+                assert_eq!(answered(&server, "POST", &path).await.0, 405, "{path}");
+                assert_eq!(answered(&server, "DELETE", &path).await.0, 405, "{path}");
             }
         }
-        engine.stop();
+        server
     });
 }
 
 #[test]
 fn neither_heads_nor_options_are_answered() {
-    with_api(async |api, engine| {
+    with_server(async |server| {
         for group in GROUP_VERSIONS {
             for resource in group.resources {
                 let path = collection(&group, resource);
                 for (method, path) in [("HEAD", &path), ("OPTIONS", &path), ("HEAD", &format!("{path}/x"))] {
-                    assert_eq!(head(&api, method, path, &[], "").await.status, 405, "{method} {path}");
+                    assert_eq!(server.status(method, path, &[], "").await, 405, "{method} {path}");
                 }
             }
         }
-        engine.stop();
+        server
     });
 }
 

@@ -1,7 +1,7 @@
 //! Rows against the Tables that Kubernetes v1.36.2 answered (`tests/goldens/table-*.json`).
 
 use super::{IncludeObject, Kind, columns, push_columns, push_node_row, push_partial_metadata, push_row};
-use crate::base::{JobId, NO_INDEX, Time, Uid, UidKey};
+use crate::base::{JobId, NO_INDEX, Time, Uid};
 use crate::model::{
     Batch, Condition, ConditionReason, ConditionType, Counted, DocWrite, Event, EventNote, Fact, IndexRun,
     Kind as DocKind, LogExtent, PodEnd, Reason, Recovered, Waiting,
@@ -38,7 +38,7 @@ impl World {
         metadata.remove("resourceVersion");
         metadata.remove("managedFields");
         let metadata = &golden["metadata"];
-        let mut world = Self { view: View::restore(&empty()), next_rv: 1 };
+        let mut world = Self { view: View::restore(&Recovered::empty()), next_rv: 1 };
         let (namespace, name) = (text(&metadata["namespace"]), text(&metadata["name"]));
         let uid = Uid::parse(text(&metadata["uid"])).expect("a uid");
         let at = time(&metadata["creationTimestamp"]);
@@ -89,23 +89,6 @@ impl World {
 
     fn pod(&self) -> Object {
         Object::Pod(self.view.pod_by_ordinal(JobId(1), 0).expect("a pod"))
-    }
-}
-
-fn empty() -> Recovered {
-    Recovered {
-        uid_key: UidKey(42),
-        boot: 1,
-        seed: 1,
-        last_rv: 0,
-        first_rv: 1,
-        next_job: 0,
-        docs: Vec::new(),
-        jobs: Vec::new(),
-        shown: Vec::new(),
-        chunks: Vec::new(),
-        events: Vec::new(),
-        batches: Vec::new(),
     }
 }
 
@@ -386,7 +369,7 @@ fn namespaces_are_the_rows_that_kubernetes_shows() {
         let name = text(&metadata["name"]);
         let mut doc = json!({"kind": "Namespace", "apiVersion": "v1", "metadata": metadata});
         doc["metadata"].as_object_mut().expect("metadata").remove("resourceVersion");
-        let mut world = World { view: View::restore(&empty()), next_rv: 1 };
+        let mut world = World { view: View::restore(&Recovered::empty()), next_rv: 1 };
         world.write(vec![Fact::DocWritten], vec![write(DocKind::Namespace, "", name, &doc)]);
         let namespace = Object::Namespace(world.view.namespace(name).expect("there"));
         let ours = row(&namespace, time(&json!("2026-11-23T03:44:26Z")));

@@ -3,27 +3,27 @@
 use super::delete::Deletion;
 use super::options::{Verb, WriteOptions};
 use super::patch::MergePatch;
-use super::{CHANGE_TRIES_MAX, NAME_DRAWS, identity, parse_version, refusal};
-use crate::api::job::{Admitted, AdmittedUpdate, Patched, Request, admit_create, admit_patched, admit_update};
-use crate::api::router::{Answered, Engine, Names, Query, Sent, json, rendered};
+use super::{change, create_named, identity, refusal, shown};
+use crate::api::decode::Decoded;
+use crate::api::job::{
+    Admitted, AdmittedUpdate, Identity, Patched, Request, Stored, admit_create, admit_patched, admit_update,
+    read_create, read_update,
+};
+use crate::api::router::{Answered, Engine, Names, Query, Sent, json as answer, rendered};
 use crate::api::status::deleted;
-use crate::api::{FieldErrors, JOBS, NAMESPACES, Status, StatusReason};
-use crate::base::Uid;
+use crate::api::{FieldErrors, JOBS, NAMESPACES, Status};
 use crate::control::{DeleteJob, NewJob, NewSpec, WriteError};
 use crate::engine::{Handle, RequestError, now};
-use crate::view::JobObject;
+use crate::view::{Filter, JobObject, Topic};
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde_json::Value;
+use axum::response::Response;
+use k8s_openapi::api::batch::v1::Job;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 fn find(handle: &Handle, namespace: &str, name: &str) -> Result<JobObject, Status> {
     handle.view().job(namespace, name).ok_or_else(|| Status::not_found(JOBS, name))
-}
-
-fn shown(handle: &Handle, code: StatusCode, namespace: &str, name: &str, warnings: &[String]) -> Answered {
-    let job = find(handle, namespace, name)?;
-    Ok(json(code, rendered(|text| job.render(text)), warnings))
 }
 
 fn request<'a>(sent: &'a Sent, namespace: &'a str, options: WriteOptions) -> Request<'a> {
@@ -38,50 +38,45 @@ pub(in crate::api) async fn create(
     sent: Sent,
 ) -> Answered {
     let options = WriteOptions::read(&query, Verb::Create)?;
-    let request = request(&sent, &namespace, options);
+    let body = read_create(&request(&sent, &namespace, options))?;
+    if handle.view().namespace(&namespace).is_none() {
+        return Err(Status::not_found(NAMESPACES, &namespace));
+    }
     if options.dry_run {
-        return dry_create(&handle, &request);
-    }
-    let mut taken = String::new();
-    for draw in 1.. {
-        let identity = identity(now())?;
-        let admitted = admit_create(&request, &identity)?;
-        let new = NewJob {
-            namespace: Arc::from(namespace.as_str()),
-            name: Arc::from(admitted.name.as_str()),
-            uid: identity.uid,
-            created: identity.created,
-            doc: admitted.doc,
-            spec: admitted.spec,
+        let admitted = admit_create(body, &namespace, &identity(now())?)?;
+        return match handle.view().job(&namespace, &admitted.name) {
+            Some(_) => Err(Status::already_exists(JOBS, &admitted.name)),
+            None => created(&admitted, None),
         };
-        match handle.create_job(new).await {
-            Ok(_) => return shown(&handle, StatusCode::CREATED, &namespace, &admitted.name, &admitted.warnings),
-            // A name that was generated is another one at the next draw.
-            Err(RequestError::Refused(WriteError::AlreadyExists)) if admitted.name != taken && draw < NAME_DRAWS => {
-                taken = admitted.name;
-            }
-            Err(error) => return Err(refusal(&error, JOBS, &namespace, &admitted.name)),
-        }
     }
-    unreachable!("the last draw returns")
+    create_named(JOBS, &namespace, |identity| create_as(&handle, &namespace, &body, identity)).await
 }
 
-/// What creating would answer.
-fn dry_create(handle: &Handle, request: &Request<'_>) -> Answered {
-    let admitted = admit_create(request, &identity(now())?)?;
-    if handle.view().namespace(request.namespace).is_none() {
-        return Err(Status::not_found(NAMESPACES, request.namespace));
-    }
-    if handle.view().job(request.namespace, &admitted.name).is_some() {
-        return Err(Status::already_exists(JOBS, &admitted.name));
-    }
-    let mut job = parsed(&admitted.doc)?;
-    job["status"] = Value::Object(serde_json::Map::new());
-    Ok(json(StatusCode::CREATED, job.to_string(), &admitted.warnings))
+async fn create_as(
+    handle: &Handle,
+    namespace: &str,
+    body: &Decoded<Job>,
+    identity: Identity,
+) -> Result<(String, Result<Response, RequestError>), Status> {
+    let admitted = admit_create(body.clone(), namespace, &identity)?;
+    let new = NewJob {
+        namespace: Arc::from(namespace),
+        name: Arc::from(admitted.name.as_str()),
+        uid: identity.uid,
+        created: identity.created,
+        doc: Arc::clone(&admitted.doc),
+        spec: admitted.spec.clone(),
+    };
+    let response = match handle.create_job(new).await {
+        Ok(written) => Ok(created(&admitted, Some(written.rv))?),
+        Err(error) => Err(error),
+    };
+    Ok((admitted.name, response))
 }
 
-fn parsed(text: &str) -> Result<Value, Status> {
-    serde_json::from_str(text).map_err(|error| Status::internal(&error))
+/// A new Job has an empty status.
+fn created(new: &Admitted, rv: Option<u64>) -> Answered {
+    Ok(answer(StatusCode::CREATED, shown(&new.doc, rv, json!({}))?, &new.warnings))
 }
 
 pub(in crate::api) async fn update(
@@ -91,8 +86,9 @@ pub(in crate::api) async fn update(
     sent: Sent,
 ) -> Answered {
     let options = WriteOptions::read(&query, Verb::Update)?;
-    let request = request(&sent, &namespace, options);
-    change(&handle, &namespace, &name, options, |old| admit_update(&old.doc.json, &name, &request)).await
+    let body = read_update(&request(&sent, &namespace, options), &name)?;
+    let admit = |stored: &Stored<'_>| admit_update(stored, body.clone());
+    change(JOBS, &name, || replace(&handle, &namespace, &name, options, &admit)).await
 }
 
 pub(in crate::api) async fn patch(
@@ -103,63 +99,63 @@ pub(in crate::api) async fn patch(
 ) -> Answered {
     let options = WriteOptions::read(&query, Verb::Patch)?;
     let patch = MergePatch::read(&sent)?;
-    change(&handle, &namespace, &name, options, |old| {
-        let value = patch.apply(&old.doc.json)?;
+    let admit = |stored: &Stored<'_>| {
+        let value = patch.apply(stored.doc)?;
         let WriteOptions { field_validation, .. } = options;
-        let patched = Patched { value, repeated: &patch.repeated, namespace: &namespace, field_validation };
-        admit_patched(&old.doc.json, &name, patched)
-    })
-    .await
+        admit_patched(stored, Patched { value, repeated: &patch.repeated, namespace: &namespace, field_validation })
+    };
+    change(JOBS, &name, || replace(&handle, &namespace, &name, options, &admit)).await
 }
 
-/// Puts what `admit` makes of the Job in its place. Unless it names a version, it is made again when others change the Job
-/// meanwhile.
-async fn change(
+/// Puts what `admit` makes of the Job in its place; `None` when others changed it meanwhile and it can be made again.
+async fn replace(
     handle: &Handle,
     namespace: &str,
     name: &str,
     options: WriteOptions,
-    admit: impl Fn(&JobObject) -> Result<AdmittedUpdate, Status>,
-) -> Answered {
-    for nth in 1.. {
-        let old = find(handle, namespace, name)?;
-        let admitted = admit(&old)?;
-        let is_last = admitted.resource_version.is_some() || nth == CHANGE_TRIES_MAX;
-        match replace(handle, &old, admitted, options).await {
-            Err(status) if status.reason == StatusReason::Conflict && !is_last => {}
-            answer => return answer,
-        }
-    }
-    unreachable!("the last try returns")
-}
-
-async fn replace(handle: &Handle, old: &JobObject, admitted: AdmittedUpdate, options: WriteOptions) -> Answered {
-    let (namespace, name) = (&old.doc.key.namespace, &old.doc.key.name);
-    check_version(old, admitted.resource_version.as_deref())?;
-    refuse_elastic(old, &admitted.job)?;
-    if options.dry_run {
-        return preview(old, &admitted.job);
-    }
-    if admitted.job.doc != old.doc.json {
+    admit: impl Fn(&Stored<'_>) -> Result<AdmittedUpdate, Status>,
+) -> Result<Option<Response>, Status> {
+    let old = find(handle, namespace, name)?;
+    // Only a client's write counts as a change, not the controller's status.
+    let stored = Stored { doc: &old.doc.json, name, versions: old.doc.rv..=old.rv };
+    let AdmittedUpdate { job: new, names_version, .. } = admit(&stored)?;
+    refuse_elastic(&old, &new)?;
+    let text = if options.dry_run || new.doc == old.doc.json {
+        with_status_of(&old, &new.doc, old.rv)?
+    } else {
         let change = NewSpec {
-            namespace: Arc::clone(namespace),
-            name: Arc::clone(name),
+            namespace: Arc::clone(&old.doc.key.namespace),
+            name: Arc::clone(&old.doc.key.name),
             base_rv: old.doc.rv,
-            doc: admitted.job.doc,
-            spec: admitted.job.spec,
+            doc: Arc::clone(&new.doc),
+            spec: new.spec,
         };
-        handle.update_job(change).await.map_err(|error| refusal(&error, JOBS, namespace, name))?;
-    }
-    shown(handle, StatusCode::OK, namespace, name, &admitted.job.warnings)
+        match handle.update_job(change).await {
+            Ok(written) => at_version(handle, &old, &new.doc, written.rv)?,
+            Err(RequestError::Refused(WriteError::Conflict)) if !names_version => return Ok(None),
+            Err(error) => return Err(refusal(&error, JOBS, namespace, &new.name)),
+        }
+    };
+    Ok(Some(answer(StatusCode::OK, text, &new.warnings)))
 }
 
-/// Only a client's write counts as a change, not the controller's status.
-fn check_version(old: &JobObject, wanted: Option<&str>) -> Result<(), Status> {
-    let Some(wanted) = wanted else { return Ok(()) };
-    match (old.doc.rv..=old.rv).contains(&parse_version(wanted)?) {
-        true => Ok(()),
-        false => Err(Status::modified(JOBS, &old.doc.key.name)),
+/// The Job as it was at `rv`, when `doc` was put in the place of `old`; it may have changed again.
+pub(super) fn at_version(handle: &Handle, old: &JobObject, doc: &str, rv: u64) -> Result<String, Status> {
+    let (view, filter) = (handle.view(), Filter { job: Some(old.doc.key.id), ..Filter::default() });
+    let cursor = view.watch_from(Topic::Jobs, filter, rv.saturating_sub(1));
+    let changes = cursor.and_then(|mut cursor| view.poll(&mut cursor, 1)).unwrap_or_default();
+    match changes.first().filter(|change| change.rv == rv) {
+        Some(change) => Ok(rendered(|text| change.object.render(text))),
+        // So much was written with it that the change is forgotten already.
+        None => with_status_of(old, doc, rv),
     }
+}
+
+/// `doc` at `rv` with the status that `old` has.
+fn with_status_of(old: &JobObject, doc: &str, rv: u64) -> Result<String, Status> {
+    let old: Value =
+        serde_json::from_str(&rendered(|text| old.render(text))).map_err(|error| Status::internal(&error))?;
+    shown(doc, Some(rv), old["status"].clone())
 }
 
 /// The controller does not take indexes back, so the completions of an Indexed Job stay what they are.
@@ -172,15 +168,6 @@ fn refuse_elastic(old: &JobObject, new: &Admitted) -> Result<(), Status> {
     Err(Status::invalid(JOBS.group, JOBS.kind, &new.name, &errors.into_vec()))
 }
 
-/// What changing `old` would answer.
-fn preview(old: &JobObject, new: &Admitted) -> Answered {
-    let now = parsed(&rendered(|text| old.render(text)))?;
-    let mut job = parsed(&new.doc)?;
-    job["metadata"]["resourceVersion"] = now["metadata"]["resourceVersion"].clone();
-    job["status"] = now["status"].clone();
-    Ok(json(StatusCode::OK, job.to_string(), &new.warnings))
-}
-
 pub(in crate::api) async fn delete(
     State(handle): Engine,
     Names([namespace, name]): Names<2>,
@@ -189,31 +176,42 @@ pub(in crate::api) async fn delete(
 ) -> Answered {
     let deletion = Deletion::read(&query, &sent)?;
     let job = find(&handle, &namespace, &name)?;
-    let uid = check_preconditions(&job, &deletion)?;
-    if !deletion.dry_run {
-        let delete = DeleteJob { namespace: Arc::from(namespace.as_str()), name: Arc::from(name.as_str()), uid };
-        handle.delete_job(delete).await.map_err(|error| match error {
-            RequestError::Refused(WriteError::WrongUid { found }) => {
-                let wanted = uid.map(|uid| uid.to_string()).unwrap_or_default();
-                Status::precondition(JOBS, &name, "UID", &wanted, &found.to_string())
-            }
-            error => refusal(&error, JOBS, &namespace, &name),
-        })?;
-    }
-    Ok(json(StatusCode::OK, deleted(JOBS, &name, job.doc.key.uid), &[]))
+    let delete = preconditions(&job, &deletion)?;
+    let uid = if deletion.dry_run {
+        job.doc.key.uid
+    } else {
+        let written = handle.delete_job(delete).await.map_err(|error| unmet(&error, &namespace, &name, &deletion))?;
+        written.job_uid.expect("what was deleted is a Job")
+    };
+    Ok(answer(StatusCode::OK, deleted(JOBS, &name, uid), &[]))
 }
 
-/// Holds the Job against what the client expects. Gives the uid that it must still have when it is deleted.
-fn check_preconditions(job: &JobObject, deletion: &Deletion) -> Result<Option<Uid>, Status> {
-    let fails = |field: &str, wanted: &str, found: String| {
-        let is_met = wanted == found;
-        if is_met { Ok(()) } else { Err(Status::precondition(JOBS, &job.doc.key.name, field, wanted, &found)) }
+/// Holds the Job against what the client expects of it. What still must hold when it is deleted goes along: it may be changed, or
+/// be another one, by then.
+fn preconditions(job: &JobObject, deletion: &Deletion) -> Result<DeleteJob, Status> {
+    let key = &job.doc.key;
+    let expect = |field: &str, wanted: &Option<String>, found: String| match wanted {
+        Some(wanted) if *wanted != found => Err(Status::precondition(JOBS, &key.name, field, wanted, &found)),
+        Some(_) | None => Ok(()),
     };
-    if let Some(wanted) = &deletion.uid {
-        fails("UID", wanted, job.doc.key.uid.to_string())?;
-    }
-    if let Some(wanted) = &deletion.resource_version {
-        fails("ResourceVersion", wanted, job.rv.to_string())?;
-    }
-    Ok((deletion.uid.is_some() || deletion.resource_version.is_some()).then_some(job.doc.key.uid))
+    expect("UID", &deletion.uid, key.uid.to_string())?;
+    expect("ResourceVersion", &deletion.resource_version, job.rv.to_string())?;
+    Ok(DeleteJob {
+        namespace: Arc::clone(&key.namespace),
+        name: Arc::clone(&key.name),
+        uid: deletion.uid.as_ref().map(|_| key.uid),
+        rv: deletion.resource_version.as_ref().map(|_| job.rv),
+    })
+}
+
+/// Why a Job was not deleted.
+fn unmet(error: &RequestError, namespace: &str, name: &str, deletion: &Deletion) -> Status {
+    let (field, wanted, found) = match error {
+        RequestError::Refused(WriteError::WrongUid { found }) => ("UID", &deletion.uid, found.to_string()),
+        RequestError::Refused(WriteError::WrongVersion { found }) => {
+            ("ResourceVersion", &deletion.resource_version, found.to_string())
+        }
+        error => return refusal(error, JOBS, namespace, name),
+    };
+    Status::precondition(JOBS, name, field, wanted.as_deref().unwrap_or_default(), &found)
 }

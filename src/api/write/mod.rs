@@ -2,7 +2,7 @@
 //!
 //! Owns what a write may ask for beside its object (`options`, `delete`, `patch`) and how an admitted object reaches the engine;
 //! `job` and `namespace` beside it own admission. It must not know how the engine decides. Invariant: a write is answered once it
-//! is durable, and a dry run changes nothing.
+//! is durable, with the object as it was written, whatever became of it meanwhile; a dry run changes nothing.
 
 mod delete;
 mod jobs;
@@ -13,12 +13,15 @@ mod patch;
 mod tests;
 
 use super::job::Identity;
+use super::router::Answered;
 use super::{NAMESPACES, Resource, Status};
 use crate::base::{Time, Uid};
 use crate::control::WriteError;
-use crate::engine::RequestError;
+use crate::engine::{RequestError, now};
+use axum::response::Response;
 pub(super) use jobs::{create as create_job, delete as delete_job, patch as patch_job, update as update_job};
 pub(super) use namespaces::{create as create_namespace, patch as patch_namespace, update as update_namespace};
+use serde_json::{Value, json};
 
 /// kubernetes: a generated name that exists is drawn again, so often at the most.
 const NAME_DRAWS: usize = 8;
@@ -45,11 +48,49 @@ fn refusal(error: &RequestError, resource: Resource, namespace: &str, name: &str
         RequestError::Refused(WriteError::NotFound) => Status::not_found(resource, name),
         RequestError::Refused(WriteError::NoNamespace) => Status::not_found(NAMESPACES, namespace),
         RequestError::Refused(WriteError::Conflict) => Status::modified(resource, name),
-        RequestError::Refused(WriteError::WrongUid { .. }) => Status::conflict(resource, name, &error.to_string()),
+        RequestError::Refused(WriteError::WrongUid { .. } | WriteError::WrongVersion { .. }) => {
+            Status::conflict(resource, name, &error.to_string())
+        }
     }
 }
 
-/// `metadata.resourceVersion` of a body as a number.
-fn parse_version(text: &str) -> Result<u64, Status> {
-    text.parse().map_err(|_| Status::bad_request(format!("invalid resource version \"{text}\"")))
+/// Creates what `attempt` makes of an identity: its name and what the engine answers. A name that was generated and is taken is
+/// another one at the next draw.
+async fn create_named<F>(resource: Resource, namespace: &str, attempt: impl Fn(Identity) -> F) -> Answered
+where
+    F: Future<Output = Result<(String, Result<Response, RequestError>), Status>>,
+{
+    let mut taken = String::new();
+    for draw in 1.. {
+        let (name, response) = attempt(identity(now())?).await?;
+        match response {
+            Ok(response) => return Ok(response),
+            Err(RequestError::Refused(WriteError::AlreadyExists)) if name != taken && draw < NAME_DRAWS => taken = name,
+            Err(error) => return Err(refusal(&error, resource, namespace, &name)),
+        }
+    }
+    unreachable!("the last draw returns")
+}
+
+/// Makes a change, and makes it again for as long as `attempt` says that others changed the object meanwhile (`None`).
+async fn change<F>(resource: Resource, name: &str, attempt: impl Fn() -> F) -> Answered
+where
+    F: Future<Output = Result<Option<Response>, Status>>,
+{
+    for _ in 0..CHANGE_TRIES_MAX {
+        if let Some(response) = attempt().await? {
+            return Ok(response);
+        }
+    }
+    Err(Status::modified(resource, name))
+}
+
+/// An object as it was written: its document with its status and its version, which a creation that was a dry run has not.
+fn shown(doc: &str, rv: Option<u64>, status: Value) -> Result<String, Status> {
+    let mut object: Value = serde_json::from_str(doc).map_err(|error| Status::internal(&error))?;
+    if let Some(rv) = rv {
+        object["metadata"]["resourceVersion"] = json!(rv.to_string());
+    }
+    object["status"] = status;
+    Ok(object.to_string())
 }

@@ -4,13 +4,13 @@
 //! again.
 
 use super::Server;
-use crate::api::Answer;
+use crate::api::{Answer, warnings_of};
 use crate::cli::error::{CliError, code};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT, WARNING};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -181,8 +181,7 @@ impl Connection {
                 origin: self.server.target.origin.clone(),
             });
         }
-        let warning = |value: &HeaderValue| Some(value.to_str().ok()?.strip_prefix("299 - ")?.to_owned());
-        let warnings = response.headers().get_all(WARNING).iter().filter_map(warning).collect();
+        let warnings = warnings_of(response.headers());
         let text = String::from_utf8_lossy(&self.whole(response.into_body()).await?).into_owned();
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         Ok(Answer { status, warnings, text, body })

@@ -162,13 +162,30 @@ fn a_job_created_and_deleted_in_one_step_has_no_pods() {
 fn a_deletion_that_means_another_job_is_refused() {
     let mut w = World::started(Spec::new(1, 1), "+0");
     let uid = w.record().uid;
-    w.delete_if("default", Some(Uid::v4(5)));
+    w.delete_if("default", Some(Uid::v4(5)), None);
     w.step(&format!("!WrongUid {{ found: {uid:?} }}"));
-    w.delete_if("nowhere", None);
+    w.delete_if("nowhere", None, None);
     w.step("!NotFound");
-    w.delete_if("default", Some(uid));
-    w.delete_if("default", Some(uid));
+    w.delete_if("default", Some(uid), None);
+    w.delete_if("default", Some(uid), None);
     w.step("-0 deleted !NotFound");
+}
+
+#[test]
+fn a_deletion_of_another_version_is_refused() {
+    let mut w = World::started(Spec::new(1, 5), "+0");
+    let read = w.record().rv;
+    let changed = w.next_rv();
+    w.update(|spec| spec.parallelism = 2);
+    w.delete_if("default", None, Some(read));
+    w.step(&format!("+1 !WrongVersion {{ found: {changed} }}"));
+    // A version counts only for the Job that was meant.
+    w.delete_if("default", Some(Uid::v4(5)), Some(read));
+    let uid = w.record().uid;
+    w.step(&format!("!WrongUid {{ found: {uid:?} }}"));
+    let now = w.record().rv;
+    w.delete_if("default", Some(uid), Some(now));
+    w.step("-0 -1 deleted");
 }
 
 #[test]

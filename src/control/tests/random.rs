@@ -165,7 +165,7 @@ impl History {
             self.world.report_now();
         }
         let uid = self.chance(4).then_some(Uid(1));
-        self.world.delete_if("default", uid);
+        self.world.delete_if("default", uid, None);
         if self.chance(2) {
             let spec = self.spec();
             self.world.create(name, spec);

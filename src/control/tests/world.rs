@@ -135,12 +135,12 @@ impl World {
 
     /// Deletes the Job that the case speaks of.
     pub(super) fn delete(&mut self) {
-        self.delete_if("default", None);
+        self.delete_if("default", None, None);
     }
 
-    pub(super) fn delete_if(&mut self, namespace: &str, uid: Option<Uid>) {
+    pub(super) fn delete_if(&mut self, namespace: &str, uid: Option<Uid>, rv: Option<u64>) {
         self.written += 1;
-        let delete = DeleteJob { namespace: namespace.into(), name: self.name.into(), uid };
+        let delete = DeleteJob { namespace: namespace.into(), name: self.name.into(), uid, rv };
         self.inputs.push(Input::DeleteJob(self.written, delete));
     }
 

@@ -6,30 +6,13 @@ mod walk;
 mod watch;
 
 use super::View;
-use crate::base::{JobId, NO_INDEX, Time, Uid, UidKey};
+use crate::base::{JobId, NO_INDEX, Time, Uid};
 use crate::model::{
     Batch, Counted, DocWrite, Event, EventNote, Fact, IndexRun, Kind, LogExtent, PodEnd, Reason, Recovered,
 };
 use std::sync::Arc;
 
 pub(super) const AT: Time = Time(1_795_405_437_000);
-
-pub(super) fn empty() -> Recovered {
-    Recovered {
-        uid_key: UidKey(42),
-        boot: 1,
-        seed: 1,
-        last_rv: 0,
-        first_rv: 1,
-        next_job: 0,
-        docs: Vec::new(),
-        jobs: Vec::new(),
-        shown: Vec::new(),
-        chunks: Vec::new(),
-        events: Vec::new(),
-        batches: Vec::new(),
-    }
-}
 
 /// A view with a way to say what happens.
 pub(super) struct World {
@@ -39,11 +22,11 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new() -> Self {
-        Self { view: View::restore(&empty()), next_rv: 1 }
+        Self { view: View::restore(&Recovered::empty()), next_rv: 1 }
     }
 
     pub(super) fn with_ring_bytes(bytes_max: usize) -> Self {
-        Self { view: View::restore_with(&empty(), bytes_max), next_rv: 1 }
+        Self { view: View::restore_with(&Recovered::empty(), bytes_max), next_rv: 1 }
     }
 
     pub(super) fn happens(&mut self, facts: Vec<Fact>) -> u64 {

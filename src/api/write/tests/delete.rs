@@ -109,6 +109,52 @@ fn what_a_delete_may_not_ask_for_is_refused() {
 }
 
 #[test]
+fn what_was_changed_on_the_way_is_not_deleted() {
+    with_server(async |server| {
+        for nth in 0..20 {
+            server.post(JOBS_PATH, &job("a", "wait")).await;
+            let running = |pods: &Value| pods["items"][0]["status"]["phase"] == "Running";
+            server.wait_for(PODS_PATH, running).await;
+            let read = server.get(PATH).await.body;
+            let wanted = json!({"resourceVersion": read["metadata"]["resourceVersion"]});
+            let body = json!({"propagationPolicy": "Background", "preconditions": wanted}).to_string();
+            let change = json!({"metadata": {"labels": {"nth": nth.to_string()}}});
+            let (patched, deleted) = tokio::join!(server.patch(PATH, &change), server.send("DELETE", PATH, JSON, body));
+            assert_eq!((patched.status, deleted.status), (200, 409), "{}", deleted.text);
+            let message = "the ResourceVersion in the precondition (";
+            assert!(deleted.message().contains(message), "{}", deleted.text);
+            assert_eq!(
+                server.send("DELETE", &format!("{PATH}?propagationPolicy=Background"), "", "").await.status,
+                200
+            );
+        }
+        server
+    });
+}
+
+/// The view still shows the Job before it.
+#[test]
+fn the_uid_of_a_deletion_is_that_of_the_job_that_was_deleted() {
+    with_server(async |server| {
+        let path = format!("{PATH}?propagationPolicy=Background");
+        for _ in 0..20 {
+            server.post(JOBS_PATH, &job("a", "wait")).await;
+            let (body, a) = (job("a", "wait"), server.send("DELETE", &path, "", ""));
+            let (first, created, second) =
+                tokio::join!(a, server.post(JOBS_PATH, &body), server.send("DELETE", &path, "", ""));
+            assert_eq!((first.status, created.status), (200, 201), "{}", created.text);
+            // If the first was shown already, there was nothing to delete.
+            if second.status == 200 {
+                assert_eq!(second.body["details"]["uid"], created.body["metadata"]["uid"]);
+            } else {
+                assert_eq!(server.send("DELETE", &path, "", "").await.status, 200);
+            }
+        }
+        server
+    });
+}
+
+#[test]
 fn a_dry_run_in_the_query_is_heard_beside_a_body() {
     with_server(async |server| {
         server.post(JOBS_PATH, &job("a", "wait")).await;

@@ -1,7 +1,9 @@
 //! Create, update and patch of Jobs.
 
-use crate::api::client::{JOBS_PATH, JSON, MERGE_PATCH, PROTOBUF, has_condition, job, with_server};
+use crate::api::client::{Answer, JOBS_PATH, JSON, MERGE_PATCH, PROTOBUF, has_condition, job, with_server};
 use crate::api::decode::{BODY_BYTES_MAX, DEPTH_MAX};
+use crate::api::write::jobs::at_version;
+use crate::control::DeleteJob;
 use serde_json::{Value, json};
 
 const PATH: &str = "/apis/batch/v1/namespaces/default/jobs/a";
@@ -108,6 +110,123 @@ fn creating_holds_to_the_rules_of_its_options() {
         let warned = server.post(JOBS_PATH, &unknown).await;
         assert_eq!(warned.status, 201, "{}", warned.text);
         assert_eq!(warned.headers["warning"], "299 - \"unknown field \\\"spec.foo\\\"\"");
+        server
+    });
+}
+
+#[test]
+fn what_is_wrong_is_told_in_the_order_of_the_reference() {
+    with_server(async |server| {
+        let mut invalid = job("b", "0");
+        invalid["spec"]["parallelism"] = json!(-1);
+        let nowhere = "/apis/batch/v1/namespaces/none/jobs";
+        for path in [nowhere.to_owned(), format!("{nowhere}?dryRun=All")] {
+            let answer = server.post(&path, &invalid).await;
+            assert_eq!((answer.status, answer.message()), (404, "namespaces \"none\" not found"), "{path}");
+        }
+        invalid["metadata"]["resourceVersion"] = json!("5");
+        assert_eq!(server.post(nowhere, &invalid).await.status, 404);
+        invalid["spec"]["foo"] = json!(1);
+        assert_eq!(server.post(&format!("{nowhere}?fieldValidation=Strict"), &invalid).await.status, 400);
+        invalid["metadata"]["namespace"] = json!("other");
+        assert_eq!(server.post(nowhere, &invalid).await.status, 400);
+        server
+    });
+}
+
+#[test]
+fn another_version_is_told_before_the_faults_of_a_change() {
+    with_server(async |server| {
+        let old = server.post(JOBS_PATH, &job("a", "wait")).await.body;
+        server.patch(PATH, &json!({"metadata": {"labels": {"x": "y"}}})).await;
+        let version = &old["metadata"]["resourceVersion"];
+        let late = json!({"metadata": {"resourceVersion": version}, "spec": {"parallelism": -1, "completions": 9}});
+        let mut put = old.clone();
+        json_patch::merge(&mut put, &late);
+        let dry = format!("{PATH}?dryRun=All");
+        for answer in [server.patch(PATH, &late).await, server.put(PATH, &put).await, server.put(&dry, &put).await] {
+            assert_eq!(answer.status, 409, "{}", answer.text);
+            assert!(answer.message().contains("the object has been modified"), "{}", answer.text);
+        }
+        // Its name and its uid come before the version, the uid in a PUT only.
+        let with = |key: &str| {
+            let mut body = put.clone();
+            body["metadata"][key] = json!("other");
+            body
+        };
+        assert_eq!(server.put(PATH, &with("name")).await.status, 400);
+        let other = server.put(PATH, &with("uid")).await;
+        assert!(other.message().contains("Precondition failed: UID"), "{}", other.text);
+        assert_eq!(server.put(&format!("{JOBS_PATH}/none"), &put).await.status, 400);
+        put["metadata"]["resourceVersion"] = json!("0");
+        assert_eq!(server.put(PATH, &put).await.status, 422, "0 names no version");
+        server
+    });
+}
+
+/// The texts of an answer's `Warning` headers.
+fn warnings(answer: &Answer) -> Vec<String> {
+    let texts = answer.headers.get_all("warning").iter();
+    texts.map(|value| String::from_utf8(value.as_bytes().to_vec()).expect("UTF-8")).collect()
+}
+
+#[test]
+fn warnings_are_told_once_in_full_and_not_without_end() {
+    with_server(async |server| {
+        let mut body = job("a", "0").to_string();
+        body.insert_str(1, r#""é":1,"é":2,"é":3,"#);
+        let created = server.send("POST", JOBS_PATH, JSON, body).await;
+        let wanted = [r#"299 - "unknown field \"é\"""#, r#"299 - "duplicate field \"é\"""#];
+        assert_eq!((created.status, warnings(&created)), (201, wanted.map(str::to_owned).to_vec()));
+        let mut many = job("b", "0");
+        many["spec"]["template"]["spec"]["containers"][0]["env"] = vec![json!({"name": "A".repeat(300)}); 1000].into();
+        let created = server.post(JOBS_PATH, &many).await;
+        assert_eq!(created.status, 201, "{}", created.text);
+        let lengths: Vec<usize> = warnings(&created).iter().map(|text| text.chars().count()).collect();
+        assert_eq!(lengths, [256 + "299 - \"\"".len() + 1; 16], "a quote in each is escaped");
+        server
+    });
+}
+
+/// What becomes of an object once it is written is another answer's business.
+#[test]
+fn a_write_is_answered_with_what_was_written() {
+    with_server(async |server| {
+        let handle = server.engine.handle().clone();
+        let delete = || DeleteJob { namespace: "default".into(), name: "a".into(), uid: None, rv: None };
+        for _ in 0..20 {
+            let body = job("a", "wait");
+            let (created, deleted) = tokio::join!(server.post(JOBS_PATH, &body), handle.delete_job(delete()));
+            let (metadata, deleted) = (&created.body["metadata"], deleted.expect("it was there"));
+            assert_eq!((created.status, &created.body["status"]), (201, &json!({})), "{}", created.text);
+            assert_eq!(metadata["uid"], deleted.job_uid.expect("a Job").to_string());
+            let version: Option<u64> = metadata["resourceVersion"].as_str().and_then(|text| text.parse().ok());
+            assert!(version.is_some_and(|version| version < deleted.rv), "{metadata}");
+
+            server.post(JOBS_PATH, &job("a", "wait")).await;
+            let change = json!({"metadata": {"labels": {"x": "y"}}});
+            let (patched, deleted) = tokio::join!(server.patch(PATH, &change), handle.delete_job(delete()));
+            deleted.expect("it was there");
+            assert_eq!((patched.status, &patched.body["metadata"]["labels"]["x"]), (200, &json!("y")));
+        }
+        server
+    });
+}
+
+#[test]
+fn a_change_that_the_view_has_forgotten_is_answered_all_the_same() {
+    with_server(async |server| {
+        server.post(JOBS_PATH, &job("a", "0")).await;
+        let done = server.wait_for(PATH, has_condition("Complete")).await;
+        let handle = server.engine.handle();
+        let old = handle.view().job("default", "a").expect("the Job");
+        let doc = old.doc.json.replace("\"generation\":1", "\"generation\":2");
+        let answer: Value =
+            serde_json::from_str(&at_version(handle, &old, &doc, 1 << 40).expect("JSON")).expect("JSON");
+        let mut wanted = done;
+        wanted["metadata"]["generation"] = json!(2);
+        wanted["metadata"]["resourceVersion"] = json!((1_u64 << 40).to_string());
+        assert_eq!(answer, wanted);
         server
     });
 }

@@ -1,6 +1,7 @@
 //! Create, update and patch of namespaces.
 
 use crate::api::client::{JSON, MERGE_PATCH, with_server};
+use crate::control::NamespaceChange;
 use serde_json::{Value, json};
 
 const ALL: &str = "/api/v1/namespaces";
@@ -50,6 +51,40 @@ fn a_namespace_is_put() {
         assert_eq!(server.put(PATH, &other).await.status, 409);
         assert_eq!(server.put(PATH, &json!({"metadata": {"name": "other"}})).await.status, 400);
         assert_eq!(server.put(&format!("{ALL}/none"), &json!({"metadata": {"name": "none"}})).await.status, 404);
+        server
+    });
+}
+
+#[test]
+fn another_version_of_a_namespace_is_told_before_the_faults_of_a_change() {
+    with_server(async |server| {
+        let mut put = server.post(ALL, &json!({"metadata": {"name": "team"}})).await.body;
+        let late = json!({"metadata": {"resourceVersion": "1", "labels": {"a b": ""}}});
+        json_patch::merge(&mut put, &late);
+        for answer in [server.patch(PATH, &late).await, server.put(PATH, &put).await] {
+            assert_eq!(answer.status, 409, "{}", answer.text);
+        }
+        server
+    });
+}
+
+#[test]
+fn a_namespace_is_answered_as_it_was_written() {
+    with_server(async |server| {
+        let handle = server.engine.handle().clone();
+        for nth in 0..20 {
+            let name = format!("team-{nth}");
+            // What another client writes right after it.
+            let changed = json!({"metadata": {"name": name, "uid": "u", "labels": {"other": "x"}}}).to_string();
+            let (name, base_rv) = (name.as_str().into(), handle.view().rv() + 1);
+            let change = NamespaceChange { name, base_rv, doc: changed.into() };
+            let body = json!({"metadata": {"name": change.name.as_ref()}});
+            let (created, changed) = tokio::join!(server.post(ALL, &body), handle.update_namespace(change));
+            changed.expect("it was there");
+            assert_eq!(created.status, 201, "{}", created.text);
+            assert_eq!(created.body["metadata"]["resourceVersion"], base_rv.to_string());
+            assert_eq!(created.body["metadata"]["labels"].get("other"), None);
+        }
         server
     });
 }

@@ -2,9 +2,12 @@
 
 use super::super::warnings;
 use super::*;
+use crate::api::warnings::Warnings;
 
 fn of(patch: &Value) -> Vec<String> {
-    warnings(&prepared(changed(patch)))
+    let mut texts = Warnings::default();
+    warnings(&prepared(changed(patch)), &mut texts);
+    texts.into_vec()
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::model::{Batch, Fact, Fold, PodTemplate, Reason, Recovered};
 use crate::store::{Sqlite, Store, StoreError};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 
 /// Guests that print their first argument and end with it as their exit code; `wait` never ends, and `copy=<path>` prints what is
 /// appended to that file until the file is gone.

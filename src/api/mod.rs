@@ -18,6 +18,7 @@ mod modules;
 mod namespace;
 mod nodes;
 mod openapi;
+mod patience;
 mod pods;
 mod resources;
 mod router;

@@ -19,6 +19,7 @@ mod modules;
 mod namespace;
 mod nodes;
 mod openapi;
+mod patience;
 mod pods;
 mod resources;
 mod router;

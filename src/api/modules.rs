@@ -17,6 +17,7 @@
 //!
 //! Invariant: a module has a name only when it was compiled and linked, and one that is refused leaves nothing behind.
 
+use super::patience::Patience;
 use super::router::{Answered, Engine, Names, json};
 use super::status::StatusReason;
 use super::{MODULES, Status};
@@ -33,12 +34,17 @@ use serde_json::{Value, json as value};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// Pieces of a body that wait to be written.
 const PIECES_MAX: usize = 8;
 
-/// A body from which nothing comes for so long has stalled, and its place is given to another.
+/// An upload may leave the server waiting this long in a row; then its place is given to another.
 const STALL_MAX: Duration = Duration::from_secs(30);
+
+/// Bytes that earn one second of [`STALL_MAX`] back: an upload that stays slower than this ends, so the largest one that is taken
+/// holds its place for little more than half an hour.
+const UPLOAD_BYTES_PER_SECOND: u64 = 32 << 10;
 
 /// A client that goes on sending what was refused is listened to for so long, and for [`MODULE_BYTES_MAX`] bytes.
 const HEAR_OUT_MAX: Duration = Duration::from_secs(10);
@@ -58,7 +64,7 @@ pub(super) async fn upload(
     headers: HeaderMap,
     mut body: Body,
 ) -> Answered {
-    let (image, staged) = match take(&modules, &name, &headers, &mut body).await {
+    let (image, staged) = match take(Arc::clone(&modules), &name, &headers, &mut body).await {
         Ok(taken) => taken,
         Err(status) => {
             tokio::spawn(tokio::time::timeout(HEAR_OUT_MAX, hear_out(body)));
@@ -71,17 +77,18 @@ pub(super) async fn upload(
 }
 
 async fn take(
-    modules: &Modules,
+    modules: Arc<Modules>,
     name: &str,
     headers: &HeaderMap,
     body: &mut Body,
 ) -> Result<(ImageRef, Staged), Status> {
     let image = parse(name)?;
-    let upload = modules.begin(&image)?;
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > MODULE_BYTES_MAX as u64) {
         return Err(Status::too_large(MODULE_BYTES_MAX));
     }
+    let called = image.clone();
+    let upload = blocking(move || modules.begin(&called)).await??;
     let staged = receive(upload, body, STALL_MAX).await?;
     Ok((image, staged))
 }
@@ -98,34 +105,65 @@ async fn hear_out(mut body: Body) {
     }
 }
 
-/// Writes the body, which never is in memory as a whole, on a thread that may wait for the disk.
+/// What the writer of an upload is told.
+enum Piece {
+    Bytes(Bytes),
+    /// All of it is there. Without this word the upload has failed.
+    End,
+}
+
+/// Writes the body, which never is in memory as a whole, on a thread that may wait for the disk. A file that is not kept goes
+/// there, too.
 async fn receive(mut upload: Upload, body: &mut Body, stall: Duration) -> Result<Staged, Status> {
-    let (pieces, mut waiting) = mpsc::channel::<Bytes>(PIECES_MAX);
+    let (pieces, mut waiting) = mpsc::channel(PIECES_MAX);
     let writer = tokio::task::spawn_blocking(move || {
         while let Some(piece) = waiting.blocking_recv() {
-            upload.write(&piece)?;
+            match piece {
+                Piece::Bytes(bytes) => upload.write(&bytes)?,
+                Piece::End => return Ok(Some(upload.finish())),
+            }
         }
-        Ok::<_, ModulesError>(upload)
+        Ok::<_, ModulesError>(None)
     });
-    let end = loop {
-        match tokio::time::timeout(stall, body.frame()).await {
-            Err(_elapsed) => break Err(Status::bad_request(format!("no bytes came for {} s", stall.as_secs()))),
-            Ok(None) => break Ok(()),
-            Ok(Some(Err(error))) => break Err(Status::bad_request(format!("the body ended early: {error}"))),
+    let end = send_on(body, &pieces, stall).await;
+    if end.is_ok() {
+        // A writer that has gone says why below.
+        _ = pieces.send(Piece::End).await;
+    }
+    drop(pieces);
+    let staged = writer.await.map_err(|error| Status::internal(&error))??;
+    end?;
+    staged.ok_or_else(|| Status::bad_request("the body ended early"))
+}
+
+/// Hands the body over piece by piece.
+async fn send_on(body: &mut Body, pieces: &mpsc::Sender<Piece>, stall: Duration) -> Result<(), Status> {
+    let mut patience = Patience::new(stall, UPLOAD_BYTES_PER_SECOND);
+    let too_slow = || {
+        let (stall, pace) = (stall.as_secs(), UPLOAD_BYTES_PER_SECOND >> 10);
+        Status::bad_request(format!("no bytes came for {stall} s, or fewer than {pace} KiB a second"))
+    };
+    loop {
+        // A timer of no time at all still waits for what comes within a millisecond.
+        if patience.left().is_zero() {
+            return Err(too_slow());
+        }
+        let since = Instant::now();
+        match tokio::time::timeout(patience.left(), body.frame()).await {
+            Err(_elapsed) => return Err(too_slow()),
+            Ok(None) => return Ok(()),
+            Ok(Some(Err(error))) => return Err(Status::bad_request(format!("the body ended early: {error}"))),
             Ok(Some(Ok(frame))) => {
-                // Trailers say nothing. A writer that has gone says why below.
-                if let Ok(piece) = frame.into_data()
-                    && pieces.send(piece).await.is_err()
+                patience.received(since.elapsed(), frame.data_ref().map_or(0, Bytes::len));
+                // Trailers say nothing. A writer that has gone has a reason.
+                if let Ok(bytes) = frame.into_data()
+                    && pieces.send(Piece::Bytes(bytes)).await.is_err()
                 {
-                    break Ok(());
+                    return Ok(());
                 }
             }
         }
-    };
-    drop(pieces);
-    let upload = writer.await.map_err(|error| Status::internal(&error))??;
-    end?;
-    Ok(upload.finish())
+    }
 }
 
 /// Looks at an upload, compiles it, and gives it its name.
@@ -140,21 +178,27 @@ async fn admit(handle: Handle, modules: Arc<Modules>, image: ImageRef, staged: S
         Ok::<_, Status>((staged, bytes, inspection))
     })
     .await??;
-    let checked = handle.check_module(&name, bytes).await.map_err(|error| refused(&name, &error))?;
-    let (keeper, compiler, target) = (Arc::clone(&modules), handle.clone(), image.clone());
-    let is_new = blocking(move || {
-        keeper.keep(staged, &target).inspect_err(|_| {
-            if checked.checked == Checked::Compiled {
-                compiler.forget_module(&digest.0);
+    let checked = match handle.check_module(&name, bytes).await {
+        Ok(checked) => checked,
+        Err(error) => {
+            blocking(move || drop(staged)).await?;
+            return Err(refused(&name, &error));
+        }
+    };
+    blocking(move || {
+        let is_new = modules.keep(staged, &image).inspect_err(|_| {
+            // Another upload of the same module may have been kept meanwhile.
+            if checked.checked == Checked::Compiled && !modules.holds(&digest) {
+                handle.forget_module(&digest.0);
             }
-        })
+        })?;
+        let listed = Listed { name: named(&image), digest, bytes: inspection.bytes as u64, is_builtin: false };
+        let mut description = describe(&listed, &inspection, &in_use(&handle));
+        put_check(&mut description, checked);
+        let code = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+        Ok(json(code, description.to_string(), &[]))
     })
-    .await??;
-    let listed = Listed { name: named(&image), digest, bytes: inspection.bytes as u64, is_builtin: false };
-    let mut description = describe(&listed, &inspection, &in_use(&handle));
-    put_check(&mut description, checked);
-    let code = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(json(code, description.to_string(), &[]))
+    .await?
 }
 
 fn look(name: &str, bytes: &[u8]) -> Result<Inspection, Status> {
@@ -190,9 +234,12 @@ pub(super) async fn list(State(handle): Engine, State(modules): Library) -> Answ
 
 pub(super) async fn read(State(handle): Engine, State(modules): Library, Names([name]): Names<1>) -> Answered {
     let image = parse(&name)?;
-    let _room = modules.room().await;
-    let (listed, inspection) = blocking(move || find(&modules, &image)).await??;
-    Ok(json(StatusCode::OK, describe(&listed, &inspection, &in_use(&handle)).to_string(), &[]))
+    let _room = modules.description_room().await;
+    blocking(move || {
+        let (listed, inspection) = find(&modules, &image)?;
+        Ok(json(StatusCode::OK, describe(&listed, &inspection, &in_use(&handle)).to_string(), &[]))
+    })
+    .await?
 }
 
 fn find(modules: &Modules, image: &ImageRef) -> Result<(Listed, Inspection), Status> {
@@ -211,10 +258,8 @@ fn find(modules: &Modules, image: &ImageRef) -> Result<(Listed, Inspection), Sta
 pub(super) async fn remove(State(handle): Engine, State(modules): Library, Names([name]): Names<1>) -> Answered {
     let image = parse(&name)?;
     blocking(move || {
-        let removal = modules.remove(&image, |removal| unused(&handle, removal))?;
-        if removal.takes_module {
-            handle.forget_module(&removal.digest.0);
-        }
+        let allow = |removal: &Removal| unused(&handle, removal);
+        let removal = modules.remove(&image, allow, |digest| handle.forget_module(&digest.0))?;
         let details = value!({
             "name": image.to_string(), "kind": MODULES.plural,
             "names": removal.names, "digest": removal.digest.to_string(), "moduleRemoved": removal.takes_module,

@@ -16,6 +16,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// Changes looked at before the display is refreshed.
 const CHANGES_MAX: usize = 4096;
@@ -23,9 +24,9 @@ const CHANGES_MAX: usize = 4096;
 /// The display is refreshed this often.
 pub(super) const REFRESH: Duration = Duration::from_millis(100);
 
-/// The output of a single pod is looked at this often while it runs: a guest that writes 1 GB/s stays within the 10 MiB that
-/// one look can give.
-const REFRESH_LIVE: Duration = Duration::from_millis(10);
+/// What has just happened is looked at together with what comes so soon after: a guest that writes 1 GB/s stays within the 10 MiB
+/// that one look can give.
+const TOGETHER: Duration = Duration::from_millis(1);
 
 /// Failed pods that are told of one by one; the summary counts them all.
 pub(super) const FAILURES_TOLD_MAX: u64 = 10;
@@ -156,12 +157,15 @@ impl Follower {
     ) -> Result<u8, Ended> {
         let uids: BTreeSet<Uid> = jobs.iter().map(|job| job.uid).collect();
         let is_live = jobs.len() == 1 && jobs[0].completions == Some(1);
-        let refresh = if is_live { REFRESH_LIVE } else { REFRESH };
+        let logs = Arc::clone(self.handle.logs());
         loop {
             let ended = jobs.iter().all(|job| job.look(&self.handle).is_none_or(|job| job.status.is_finished()));
             let is_all = self.tell_news(&uids, &progress, is_program);
-            if is_live {
-                self.print_living(&uids, &progress);
+            // The bell is there before the look, so that what is written after the look is heard.
+            let living = if is_live { self.living(&uids) } else { None };
+            let grown = living.as_ref().map(|pod| logs.grown(pod.job, pod.ordinal));
+            if let Some(pod) = &living {
+                self.print_living(pod, &progress);
             }
             progress.update(self.done(&jobs), now().since_ms(self.started));
             if let Some(reason) = self.cannot_go_on() {
@@ -182,8 +186,9 @@ impl Follower {
                     progress.finish();
                     return Err(Ended::Interrupted);
                 }
-                () = self.handle.view().changed(&self.cursor) => tokio::time::sleep(Duration::from_millis(1)).await,
-                () = tokio::time::sleep(refresh) => {}
+                () = self.handle.view().changed(&self.cursor) => tokio::time::sleep(TOGETHER).await,
+                () = heard(grown) => tokio::time::sleep(TOGETHER).await,
+                () = tokio::time::sleep(REFRESH) => {}
             }
         }
     }
@@ -266,15 +271,17 @@ impl Follower {
         }
     }
 
-    /// Prints what living pods have written since the last time.
-    fn print_living(&mut self, uids: &BTreeSet<Uid>, progress: &Progress) {
-        for uid in uids {
-            let (_, pods) = self.handle.view().pods(None, Some(*uid));
-            for pod in pods.iter().filter(|pod| !pod.record.is_terminal()) {
-                if let Some(extent) = self.handle.logs().live(pod.record.job, pod.record.ordinal) {
-                    self.print_output(&pod.record, extent, progress);
-                }
-            }
+    /// The pod that lives, of a Job that has one at a time.
+    fn living(&self, uids: &BTreeSet<Uid>) -> Option<PodRecord> {
+        let pods = uids.iter().map(|uid| self.handle.view().pods(None, Some(*uid)).1);
+        pods.filter_map(|pods| pods.iter().map(|pod| pod.record).filter(|record| !record.is_terminal()).last())
+            .next_back()
+    }
+
+    /// Prints what a living pod has written since the last time.
+    fn print_living(&mut self, pod: &PodRecord, progress: &Progress) {
+        if let Some(extent) = self.handle.logs().live(pod.job, pod.ordinal) {
+            self.print_output(pod, extent, progress);
         }
     }
 
@@ -329,6 +336,14 @@ impl Follower {
         let failed = status.condition(ConditionType::Failed);
         let failure = failed.map(|failed| (failed.reason.as_str().to_owned(), failed.message.to_string()));
         Ending { name: job.name.clone(), failure }
+    }
+}
+
+/// Waits for a bell, if there is one.
+async fn heard(bell: Option<Notified<'_>>) {
+    match bell {
+        Some(bell) => bell.await,
+        None => std::future::pending().await,
     }
 }
 

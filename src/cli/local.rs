@@ -60,6 +60,10 @@ impl Local {
             Some(dir) => Box::new(Sqlite::open(&dir.join("store.db")).map_err(|error| store_error(dir, &error))?),
             None => Box::new(Sqlite::in_memory().map_err(|error| store_error(Path::new("memory"), &error))?),
         };
+        // Without a data directory others share the cache, and have other modules.
+        if data_dir.is_some() && modules.is_alone() {
+            sandbox.prune_cache();
+        }
         let config =
             EngineConfig { workers: machine::cores(), log_dir: within("logs"), log_bytes_max: LOG_BYTES_MAX_DEFAULT };
         let engine = Engine::start(&config, store, Arc::clone(&sandbox)).map_err(|error| match (error, data_dir) {

@@ -8,7 +8,6 @@ use crate::api::{Answer, path_segment};
 use crate::modules::ImageRef;
 use bytes::Bytes;
 use clap::Args;
-use hyper::Method;
 use std::path::PathBuf;
 
 /// Arguments of `coracle push`.
@@ -45,7 +44,7 @@ pub(super) fn push(args: &PushArgs) -> Result<u8, CliError> {
 
 /// Uploads a module under `image`; with a digest in it, without a name.
 pub(super) async fn upload(connection: &mut Connection, image: &ImageRef, bytes: Bytes) -> Result<Answer, CliError> {
-    let answer = connection.call(Method::PUT, &module_path(&image.to_string()), "application/wasm", bytes).await;
+    let answer = connection.upload(&module_path(&image.to_string()), "application/wasm", bytes).await;
     let answer = answer.map_err(RemoteError::told)?;
     match answer.status {
         200 | 201 => Ok(answer),

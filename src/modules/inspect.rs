@@ -3,6 +3,7 @@
 //! Invariant: whatever the bytes are, this returns; it never panics and its work is linear in their number.
 
 use super::features::features;
+use super::work::{self, CompileWork};
 use wasmparser::types::{EntityType, Types};
 use wasmparser::{
     ComponentExternName, CustomSectionReader, KnownCustom, MemoryType, Parser, Payload, TableType, Validator,
@@ -89,6 +90,8 @@ pub struct Inspection {
     pub custom_sections: Vec<(String, usize)>,
     /// Features that it uses and that are not offered: `threads`, `exceptions`, `garbage collection`.
     pub missing_features: Vec<&'static str>,
+    /// What compiling it costs; nothing of a component, which is not compiled.
+    pub work: CompileWork,
 }
 
 /// Why bytes are no module. Each text follows the module's name in a message.
@@ -152,10 +155,17 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, InspectError> {
         languages: Vec::new(),
         custom_sections: Vec::new(),
         missing_features,
+        work: CompileWork::default(),
     };
+    // What stands for a missing feature has no place in what is counted, and is refused anyway.
+    let mut work = (found.kind == ModuleKind::NoEntry && found.missing_features.is_empty()).then(work::Reader::default);
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(bytes) {
-        match payload? {
+        let payload = payload?;
+        if let Some(work) = &mut work {
+            work.read(&payload)?;
+        }
+        match payload {
             // What lies inside a component's modules is not the component's own.
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
@@ -163,6 +173,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, InspectError> {
             _ => {}
         }
     }
+    found.work = work.map(|work| work.work).unwrap_or_default();
     if found.kind == ModuleKind::NoEntry {
         let has = |name: &str| found.exports.iter().any(|export| export.name == name && export.ty.starts_with("(func"));
         if has("_start") {

@@ -23,8 +23,11 @@ pub const NAMES_MAX: usize = 10_000;
 /// The most modules that are kept, the built-in ones included.
 pub const MODULES_MAX: usize = 10_000;
 
-/// Modules that requests hold whole in memory at once, at the most.
+/// Uploads that are whole in memory at once, at the most: they are looked at and compiled.
 pub const WHOLE_MAX: usize = 2;
+
+/// Modules that are whole in memory at once to be described, at the most. No description waits for a compilation.
+pub const DESCRIBED_MAX: usize = 2;
 
 /// How the names of files in the making begin.
 pub(super) const UNFINISHED: &str = ".new-";
@@ -142,7 +145,7 @@ impl Removal {
     }
 }
 
-/// The module store. Shared by all threads; what runs per pod ([`Modules::resolve`]) is one lookup by key.
+/// The module store. Shared by all threads; what runs per pod ([`Modules::find`]) is one lookup by key.
 #[derive(Debug)]
 pub struct Modules {
     dir: Option<PathBuf>,
@@ -155,6 +158,7 @@ pub struct Modules {
     names: Mutex<BTreeMap<String, Digest>>,
     places: Places,
     whole: Arc<Semaphore>,
+    described: Arc<Semaphore>,
 }
 
 /// Where a module's bytes are.
@@ -197,6 +201,7 @@ impl Modules {
             names: Mutex::default(),
             places: Places::default(),
             whole: Arc::new(Semaphore::new(WHOLE_MAX)),
+            described: Arc::new(Semaphore::new(DESCRIBED_MAX)),
         };
         for (name, bytes) in builtin::BUILTIN {
             let digest = Digest::of(bytes);
@@ -371,13 +376,19 @@ impl Modules {
         Ok(())
     }
 
-    /// Waits for a place in which a whole module can be held in memory. There are [`WHOLE_MAX`].
+    /// Waits for a place in which a whole upload can be held in memory. There are [`WHOLE_MAX`].
     pub async fn room(&self) -> OwnedSemaphorePermit {
-        Arc::clone(&self.whole).acquire_owned().await.expect("the semaphore is never closed")
+        place(&self.whole).await
+    }
+
+    /// Waits for a place in which a whole module can be held in memory to describe it. There are [`DESCRIBED_MAX`].
+    pub async fn description_room(&self) -> OwnedSemaphorePermit {
+        place(&self.described).await
     }
 
     /// Takes a name away, or with a digest in `image` the module with every name that it has. A module goes with its last
-    /// name. `allow` is told what would go and may forbid it; no name is given meanwhile.
+    /// name. `allow` is told what would go and may forbid it; `gone` is told of a module that went, before the same one can be
+    /// kept again. No name is given meanwhile.
     ///
     /// # Errors
     /// There is no such name or module, it is built in, `allow` forbids it, or the table cannot be written.
@@ -385,6 +396,7 @@ impl Modules {
         &self,
         image: &ImageRef,
         allow: impl FnOnce(&Removal) -> Result<(), E>,
+        gone: impl FnOnce(&Digest),
     ) -> Result<Removal, E> {
         let mut names = self.lock_names();
         let removal = self.removal(image, &names)?;
@@ -396,17 +408,14 @@ impl Modules {
         removal.names.iter().for_each(|name| self.unpublish(name));
         if removal.takes_module {
             self.drop_module(&removal.digest);
+            gone(&removal.digest);
         }
         Ok(removal)
     }
 
     fn removal(&self, image: &ImageRef, names: &BTreeMap<String, Digest>) -> Result<Removal, ModulesError> {
         let tagged = image.tagged();
-        let found = match image.digest {
-            Some(digest) => self.held.contains_key(&digest).then_some(digest),
-            None => self.digests.get(&tagged).map(|digest| *digest),
-        };
-        let Some(digest) = found else { return Err(unknown(image, names).into()) };
+        let Some(digest) = self.find_parsed(image) else { return Err(unknown(image, names).into()) };
         let is_reserved = image.digest.is_none() && image.name.starts_with(builtin::PREFIX);
         if is_reserved || (image.digest.is_some() && self.is_builtin(&digest)) {
             return Err(ModulesError::Builtin { name: image.to_string() });
@@ -414,6 +423,18 @@ impl Modules {
         let of_module = names.iter().filter(|(_, module)| **module == digest).map(|(name, _)| name.clone());
         let (removed, kept): (Vec<_>, Vec<_>) = of_module.partition(|name| image.digest.is_some() || *name == tagged);
         Ok(Removal { names: removed, digest, takes_module: kept.is_empty() && !self.is_builtin(&digest) })
+    }
+
+    /// Whether this module is here.
+    #[must_use]
+    pub fn holds(&self, digest: &Digest) -> bool {
+        self.held.contains_key(digest)
+    }
+
+    /// Whether no other process works in the directory. A store in memory has none.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.lock.is_some()
     }
 
     /// Whether every build carries this module.
@@ -442,11 +463,21 @@ impl Modules {
             return Ok(*digest);
         }
         let parsed = ImageRef::parse(image)?;
-        let found = match parsed.digest {
-            Some(digest) => self.held.contains_key(&digest).then_some(digest),
-            None => self.digests.get(&parsed.tagged()).map(|digest| *digest),
-        };
-        found.ok_or_else(|| unknown(&parsed, &self.lock_names()))
+        self.find_parsed(&parsed).ok_or_else(|| unknown(&parsed, &self.lock_names()))
+    }
+
+    /// As [`Modules::resolve`], without a word on what is not here and without waiting for anybody: it is asked for each pod.
+    #[must_use]
+    pub fn find(&self, image: &str) -> Option<Digest> {
+        let known = self.digests.get(image).map(|digest| *digest);
+        known.or_else(|| self.find_parsed(&ImageRef::parse(image).ok()?))
+    }
+
+    fn find_parsed(&self, image: &ImageRef) -> Option<Digest> {
+        match image.digest {
+            Some(digest) => self.holds(&digest).then_some(digest),
+            None => self.digests.get(&image.tagged()).map(|digest| *digest),
+        }
     }
 
     /// A module's bytes; `None` when it is not here, or when its file no longer holds what its name says.
@@ -500,6 +531,10 @@ impl Modules {
             })
             .collect()
     }
+}
+
+async fn place(places: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed")
 }
 
 /// Every `name:tag` of a built-in module.

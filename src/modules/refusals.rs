@@ -28,6 +28,7 @@ impl Inspection {
             self.imports_refusal(),
             self.memories_refusal(),
             self.tables_refusal(),
+            self.work_refusal(),
         ];
         found.into_iter().flatten().collect()
     }

@@ -1,4 +1,5 @@
-//! Compiled code on disk: one file a module, one directory for each set of engine settings.
+//! Compiled code on disk: one file a module, one directory for each set of engine settings. A file's time of change is when
+//! its code was last loaded.
 //!
 //! Invariant: nothing is read from a place that another user could have written to, because what lies there is run.
 
@@ -9,7 +10,14 @@ use std::hash::{Hash, Hasher};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use wasmtime::{Engine, Module};
+
+/// Bytes of compiled code that all engines under one root keep, at the most; what pods run right now stays in any case.
+pub(super) const CACHE_BYTES_MAX: u64 = 4 << 30;
+
+/// How the names of files in the making begin.
+const UNFINISHED: &str = ".tmp";
 
 /// The directory of one engine.
 #[derive(Debug)]
@@ -41,8 +49,13 @@ impl Cache {
             tracing::warn!(path = %path.display(), "this file is not used: another user could have written it");
             return None;
         }
+        let used = file.try_clone();
         match super::mapped::load(engine, file) {
-            Ok(module) => Some(module),
+            Ok(module) => {
+                // One that is thought older than it is goes sooner, nothing else.
+                _ = used.and_then(|used| used.set_modified(clock()));
+                Some(module)
+            }
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "this compiled code is broken and is made again");
                 None
@@ -55,7 +68,7 @@ impl Cache {
         let path = self.path(digest);
         let write = || -> io::Result<()> {
             let code = module.serialize().map_err(io::Error::other)?;
-            let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+            let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.dir)?;
             file.write_all(&code)?;
             // Without it a crash could leave a file with the name and without the bytes.
             file.as_file().sync_all()?;
@@ -80,6 +93,36 @@ impl Cache {
         }
     }
 
+    /// Removes what was loaded least recently until all engines under `root` keep at the most `bytes_max`. What `is_used`
+    /// stays.
+    pub(super) fn trim(root: &Path, bytes_max: u64, is_used: impl Fn(&Digest) -> bool) {
+        let of = |path: PathBuf| {
+            let metadata = fs::symlink_metadata(&path).ok()?;
+            Some((metadata.modified().ok()?, metadata.len(), path))
+        };
+        let mut files: Vec<(SystemTime, u64, PathBuf)> = files(root).filter_map(of).collect();
+        let mut left: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
+        files.sort_unstable();
+        for (_, bytes, path) in files {
+            if left <= bytes_max {
+                return;
+            }
+            if digest_of(&path).is_none_or(|digest| !is_used(&digest)) && remove(&path) {
+                left = left.saturating_sub(bytes);
+            }
+        }
+    }
+
+    /// Removes the code of modules that are gone and what killed processes left in the making. For the only process that has
+    /// `root`.
+    pub(super) fn prune(root: &Path, is_kept: impl Fn(&Digest) -> bool) {
+        for path in files(root) {
+            if digest_of(&path).is_none_or(|digest| !is_kept(&digest)) {
+                remove(&path);
+            }
+        }
+    }
+
     fn path(&self, digest: &Digest) -> PathBuf {
         self.dir.join(file_name(digest))
     }
@@ -87,6 +130,36 @@ impl Cache {
 
 fn file_name(digest: &Digest) -> String {
     format!("{}.cwasm", digest.hex())
+}
+
+/// Whose code a file holds; `None` of one in the making.
+fn digest_of(path: &Path) -> Option<Digest> {
+    path.file_name()?.to_str()?.strip_suffix(".cwasm").and_then(Digest::from_hex)
+}
+
+/// What engines have put under `root`; what anybody else did is let be.
+fn files(root: &Path) -> impl Iterator<Item = PathBuf> {
+    let within = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let engines = within(root.to_owned()).filter(move |dir| Digest::from_hex(&name(dir)).is_some());
+    engines.flat_map(within).filter(move |file| digest_of(file).is_some() || name(file).starts_with(UNFINISHED))
+}
+
+fn remove(path: &Path) -> bool {
+    match fs::remove_file(path) {
+        Ok(()) => true,
+        // Another process was faster.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "compiled code cannot be removed");
+            false
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "orders files by their use, decides nothing that a Job sees")]
+fn clock() -> SystemTime {
+    SystemTime::now()
 }
 
 /// Makes both directories, checks them, and tells our user id.
@@ -171,6 +244,62 @@ mod tests {
         Cache::forget(root.path(), &Digest::of(WASM));
         Cache::forget(root.path(), &Digest::of(b"never there"));
         caches.iter().for_each(|cache| assert!(!cache.path(&Digest::of(WASM)).exists()));
+    }
+
+    /// A cache with three files of 100 bytes, each older than the one before it, and a file in the making.
+    fn filled() -> (tempfile::TempDir, Vec<(Digest, PathBuf)>, PathBuf) {
+        let root = tempfile::tempdir().expect("a directory");
+        let dir = root.path().join(Digest::of(b"an engine").hex());
+        fs::create_dir(&dir).expect("ours");
+        let file = |name: &str, age_s: u64| {
+            let file = File::create(dir.join(name)).expect("ours");
+            file.set_len(100).expect("ours");
+            let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000 - age_s);
+            file.set_modified(time).expect("ours");
+            dir.join(name)
+        };
+        let digests = [b"1", b"2", b"3"].map(|bytes| Digest::of(bytes));
+        let kept = digests.iter().zip(1..).map(|(digest, age_s)| (*digest, file(&file_name(digest), age_s))).collect();
+        let unfinished = file(".tmpX", 0);
+        fs::write(root.path().join("notes.cwasm"), "not ours").expect("ours");
+        (root, kept, unfinished)
+    }
+
+    #[test]
+    fn what_was_loaded_least_recently_goes_at_the_limit_and_what_is_used_stays() {
+        let there = |kept: &[(Digest, PathBuf)]| kept.iter().map(|(_, path)| path.exists()).collect::<Vec<_>>();
+        let (root, kept, _) = filled();
+        Cache::trim(root.path(), 400, |_| false);
+        assert_eq!(there(&kept), [true, true, true], "at the limit");
+        Cache::trim(root.path(), 399, |_| false);
+        assert_eq!(there(&kept), [true, true, false]);
+        let (root, kept, unfinished) = filled();
+        Cache::trim(root.path(), 299, |digest| *digest == kept[2].0);
+        assert_eq!(there(&kept), [false, false, true]);
+        Cache::trim(root.path(), 0, |digest| *digest == kept[2].0);
+        assert_eq!((there(&kept), unfinished.exists()), (vec![false, false, true], false));
+        assert!(root.path().join("notes.cwasm").exists());
+    }
+
+    #[test]
+    fn loading_makes_code_the_youngest() {
+        let (engine, _) = engine(1, Fuel::Free).expect("one slot");
+        let root = tempfile::tempdir().expect("a directory");
+        let cache = Cache::open(root.path(), &engine).expect("ours");
+        let (digest, module) = module(&engine);
+        cache.put(&digest, &module);
+        let file = File::options().write(true).open(cache.path(&digest)).expect("ours");
+        file.set_modified(SystemTime::UNIX_EPOCH).expect("ours");
+        assert!(cache.get(&engine, &digest).is_some());
+        assert_ne!(file.metadata().expect("ours").modified().expect("a time"), SystemTime::UNIX_EPOCH);
+    }
+
+    #[test]
+    fn code_of_unknown_modules_and_unfinished_files_are_pruned() {
+        let (root, kept, unfinished) = filled();
+        Cache::prune(root.path(), |digest| *digest == kept[1].0);
+        assert_eq!(kept.iter().map(|(_, path)| path.exists()).collect::<Vec<_>>(), [false, true, false]);
+        assert!(!unfinished.exists() && root.path().join("notes.cwasm").exists());
     }
 
     #[test]

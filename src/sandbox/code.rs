@@ -55,14 +55,18 @@ impl Variant {
     }
 
     /// Compiles and links what is not there yet. `image` is what the messages call the module.
-    pub(super) fn load(&self, modules: &Modules, image: &str, digest: &Digest) -> Result<Code, LoadError> {
-        let read = || modules.bytes(digest).ok_or_else(|| damaged(image, digest));
-        Ok(self.prepare(image, digest, read)?.0)
+    pub(super) fn load(&self, modules: &Modules, image: &str, digest: &Digest) -> Result<(Code, Checked), LoadError> {
+        self.prepare(image, digest, || modules.bytes(digest).ok_or_else(|| damaged(image, digest)))
     }
 
     /// As [`Variant::load`], for a module that is not kept yet.
     pub(super) fn check(&self, image: &str, bytes: &[u8]) -> Result<Checked, LoadError> {
         Ok(self.prepare(image, &Digest::of(bytes), || Ok(bytes))?.1)
+    }
+
+    /// Whether a pod has a module's code, or is about to.
+    pub(super) fn is_used(&self, digest: &Digest) -> bool {
+        self.codes.get(digest).is_some_and(|code| Arc::strong_count(&code.0) > 1)
     }
 
     /// Lets go of a module's code.
@@ -152,7 +156,7 @@ mod tests {
         let mut first = None;
         for n in 0..=CODES_MAX {
             let digest = modules.add(&wat::parse_str(text(n)).expect("good text")).expect("small");
-            let code = variant.load(&modules, "m", &digest).expect("a program");
+            let (code, _) = variant.load(&modules, "m", &digest).expect("a program");
             first.get_or_insert(code);
             assert!(variant.codes.len() <= CODES_MAX);
         }

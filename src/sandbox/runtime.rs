@@ -1,6 +1,6 @@
 //! The sandbox as the workers see it.
 
-use super::cache::Cache;
+use super::cache::{CACHE_BYTES_MAX, Cache};
 use super::code::{Code, Variant, refused, unresolved};
 use super::engine::Fuel;
 use super::pod::{self, Guest};
@@ -87,6 +87,22 @@ impl Sandbox {
         let variant = Variant::new(self.plain.slots, Fuel::Counted, self.config.cache_dir.as_deref())?;
         Ok(self.counting.get_or_init(|| variant))
     }
+
+    /// Removes compiled code of modules that are not here and what killed processes left in its directory. For the only process
+    /// that has the directory, before the first pod.
+    pub fn prune_cache(&self) {
+        if let Some(root) = &self.config.cache_dir {
+            Cache::prune(root, |digest| self.modules.holds(digest));
+        }
+    }
+
+    /// Keeps the directory within its limit after a compilation.
+    fn trim_cache(&self, checked: Checked) {
+        if let Some(root) = self.config.cache_dir.as_ref().filter(|_| checked == Checked::Compiled) {
+            let variants = || std::iter::once(&self.plain).chain(self.counting.get());
+            Cache::trim(root, CACHE_BYTES_MAX, |digest| variants().any(|variant| variant.is_used(digest)));
+        }
+    }
 }
 
 impl Runtime for Sandbox {
@@ -94,7 +110,7 @@ impl Runtime for Sandbox {
 
     fn cached(&self, template: &PodTemplate) -> Option<Code> {
         let variant = if template.fuel.is_some() { self.counting.get()? } else { &self.plain };
-        variant.cached(&self.modules.resolve(&template.image).ok()?)
+        variant.cached(&self.modules.find(&template.image)?)
     }
 
     fn load(&self, template: &PodTemplate) -> Result<Code, LoadError> {
@@ -106,11 +122,19 @@ impl Runtime for Sandbox {
                 refused(image, &format!("cannot run with a fuel limit: no engine that counts fuel: {error:#}"))
             })?,
         };
-        variant.load(&self.modules, image, &digest)
+        let (code, checked) = variant.load(&self.modules, image, &digest)?;
+        if !self.modules.holds(&digest) {
+            // It was removed meanwhile: nothing of it stays but what this pod needs.
+            self.forget(&digest.0);
+        }
+        self.trim_cache(checked);
+        Ok(code)
     }
 
     fn check(&self, name: &str, bytes: &[u8]) -> Result<Checked, LoadError> {
-        self.plain.check(name, bytes)
+        let checked = self.plain.check(name, bytes)?;
+        self.trim_cache(checked);
+        Ok(checked)
     }
 
     fn forget(&self, sha256: &[u8; 32]) {

@@ -4,7 +4,7 @@ use super::receive;
 use crate::api::Api;
 use crate::engine::Engine;
 use crate::engine::testing::in_memory;
-use crate::modules::{Digest, ImageRef, MODULE_BYTES_MAX, Modules, UPLOADS_MAX};
+use crate::modules::{Digest, ImageRef, MODULE_BYTES_MAX, Modules, UPLOADS_MAX, WHOLE_MAX};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::Request;
 use serde_json::{Value, json};
@@ -50,6 +50,31 @@ impl HttpBody for Pieces {
     }
 }
 
+/// So many bytes, one each millisecond.
+struct Trickle(u32);
+
+impl HttpBody for Trickle {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, std::io::Error>>> {
+        if self.0 == 0 {
+            return Poll::Ready(None);
+        }
+        if self.0.is_multiple_of(2) {
+            self.0 -= 1;
+            let waker = cx.waker().clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                waker.wake();
+            });
+            return Poll::Pending;
+        }
+        self.0 -= 1;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"x")))))
+    }
+}
+
 fn broken(left: Vec<Bytes>) -> Body {
     Body::new(Pieces { left, end: || Poll::Ready(Some(Err(std::io::Error::other("connection reset")))) })
 }
@@ -62,6 +87,12 @@ impl World {
     fn files(&self) -> Vec<String> {
         let names = std::fs::read_dir(self.dir.path()).expect("there").flatten();
         names.map(|entry| entry.file_name().into_string().expect("text")).collect()
+    }
+
+    async fn has_files(&self) {
+        while self.files().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     fn api(&self) -> Api {
@@ -224,6 +255,34 @@ fn a_body_that_breaks_or_stalls_leaves_nothing() {
 }
 
 #[test]
+fn an_upload_that_trickles_ends() {
+    with_world(async |world| {
+        let image = ImageRef::parse("app").expect("a name");
+        let upload = world.modules.begin(&image).expect("a place");
+        let slow = receive(upload, &mut Body::new(Trickle(1000)), Duration::from_millis(20)).await;
+        let slow = slow.expect_err("a byte each millisecond is too slow");
+        assert!(slow.message.contains("fewer than 32 KiB a second"), "{slow}");
+        assert_eq!(world.files(), Vec::<String>::new());
+        world
+    });
+}
+
+#[test]
+fn compilations_hold_up_no_description() {
+    with_world(async |world| {
+        assert_eq!(world.put("app", wasm(COMMAND)).await.status, 201);
+        let mut rooms = Vec::new();
+        for _ in 0..WHOLE_MAX {
+            rooms.push(world.modules.room().await);
+        }
+        let described = tokio::time::timeout(Duration::from_secs(60), world.get("/modules/app")).await;
+        assert_eq!(described.expect("it waits for nobody").status, 200);
+        drop(rooms);
+        world
+    });
+}
+
+#[test]
 fn a_client_that_goes_away_in_the_middle_leaves_nothing_and_gives_its_place_back() {
     with_world(async |world| {
         for _ in 0..=UPLOADS_MAX {
@@ -232,7 +291,7 @@ fn a_client_that_goes_away_in_the_middle_leaves_nothing_and_gives_its_place_back
             tokio::select! {
                 biased;
                 sent = sent => panic!("answered: {}", sent.text),
-                () = tokio::task::yield_now() => {}
+                () = world.has_files() => {}
             }
             // The writer ends on its own thread.
             while !world.files().is_empty() {

@@ -3,6 +3,7 @@
 //! [`SentBody`] is what a client sends: it ends with an error when the client stops sending. [`AnswerBody`] is what a client
 //! gets, in parts that are small enough to see whether it reads them. Must not know what is in a body.
 
+use super::super::patience::Patience;
 use super::limits::{BODY_BYTES_PER_SECOND, BUFFER_BYTES_MAX};
 use super::pulse::Answering;
 use axum::body::{Body, Bytes, HttpBody};
@@ -21,25 +22,6 @@ pub(super) struct SentBody<B = Incoming> {
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
-/// How long a client may leave the server waiting: what it sends earns time back, but never more than there was.
-#[derive(Debug)]
-struct Patience {
-    max: Duration,
-    left: Duration,
-}
-
-impl Patience {
-    fn new(max: Duration) -> Self {
-        Self { max, left: max }
-    }
-
-    fn received(&mut self, waited: Duration, bytes: usize) {
-        let earned = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(1000) / BODY_BYTES_PER_SECOND;
-        let left = self.left.saturating_sub(waited).saturating_add(Duration::from_millis(earned));
-        self.left = left.min(self.max);
-    }
-}
-
 /// Why a request's body ended early.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SentBodyError {
@@ -52,7 +34,7 @@ pub(super) enum SentBodyError {
 impl<B> SentBody<B> {
     /// The client may leave the reader waiting for `patience` in a row.
     pub(super) fn new(inner: B, patience: Duration) -> Self {
-        Self { inner, patience: Patience::new(patience), waiting: None }
+        Self { inner, patience: Patience::new(patience, BODY_BYTES_PER_SECOND), waiting: None }
     }
 }
 
@@ -67,7 +49,7 @@ where
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, SentBodyError>>> {
         match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Pending => {
-                let left = self.patience.left;
+                let left = self.patience.left();
                 let (_, until) = self.waiting.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(left))));
                 ready!(until.as_mut().poll(cx));
                 Poll::Ready(Some(Err(SentBodyError::Slow)))
@@ -163,10 +145,10 @@ mod tests {
 
     /// Parts that come through, each of so many bytes after so many seconds, before the body is too slow.
     fn parts_received(parts: &[(u64, usize)]) -> usize {
-        let mut patience = Patience::new(Duration::from_secs(30));
+        let mut patience = Patience::new(Duration::from_secs(30), BODY_BYTES_PER_SECOND);
         let in_time = parts.iter().take_while(|(seconds, bytes)| {
             let waited = Duration::from_secs(*seconds);
-            let is_in_time = waited < patience.left;
+            let is_in_time = waited < patience.left();
             patience.received(waited, *bytes);
             is_in_time
         });

@@ -18,10 +18,18 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// A server that does not take a connection for so long is not there.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// From the request to the head of its answer, and from one piece of an answer to the next. What is followed may be silent for
+/// longer once its head is there: a server that vanished then is found out by TCP's keepalive, if only after hours, and a watch
+/// by its own limit.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// From the first byte of an upload to the head of its answer: the server takes uploads of half an hour, and compiles.
+const UPLOAD_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Bytes of an answer, at the most.
 pub(super) const ANSWER_BYTES_MAX: usize = 256 << 20;
@@ -52,6 +60,9 @@ pub(in crate::cli) enum RemoteError {
     /// It says no where it should not.
     #[error("the server at {url} answers {status}: {message}")]
     Answered { url: String, status: u16, message: String },
+    /// No request can be made of it.
+    #[error("the request cannot be sent: {why}")]
+    Unsendable { why: String },
     /// Its answer is too long.
     #[error("the server at {url} sent more than {} MiB at once", .bytes_max >> 20)]
     TooLong { url: String, bytes_max: usize },
@@ -60,7 +71,8 @@ pub(in crate::cli) enum RemoteError {
 impl RemoteError {
     /// As people read it.
     pub(in crate::cli) fn told(self) -> CliError {
-        let told = CliError::new(code::ENGINE, self.to_string());
+        let code = if matches!(self, Self::Unsendable { .. }) { code::USAGE } else { code::ENGINE };
+        let told = CliError::new(code, self.to_string());
         match self {
             Self::Unreachable { is_refused: true, .. } => told.help("is the server running? coracle serve   starts it"),
             Self::Unreachable { .. } => {
@@ -72,7 +84,7 @@ impl RemoteError {
             Self::Unauthorized { origin, .. } => {
                 told.help(format!("use the kubeconfig that the server wrote: its token may be another\n({origin})"))
             }
-            Self::Broken { .. } | Self::Answered { .. } | Self::TooLong { .. } => told,
+            Self::Broken { .. } | Self::Answered { .. } | Self::Unsendable { .. } | Self::TooLong { .. } => told,
         }
     }
 }
@@ -85,6 +97,14 @@ struct Sent<'a> {
     path: &'a str,
     content_type: &'static str,
     body: Bytes,
+    /// How long its answer may be waited for.
+    patience: Duration,
+}
+
+impl<'a> Sent<'a> {
+    fn get(path: &'a str, patience: Duration) -> Self {
+        Self { method: Method::GET, path, content_type: "", body: Bytes::new(), patience }
+    }
 }
 
 /// A connection, or none at the moment.
@@ -92,37 +112,44 @@ struct Sent<'a> {
 pub(in crate::cli) struct Connection {
     server: Arc<Server>,
     sender: Option<Sender>,
+    /// [`SILENCE_MAX`], which tests shorten.
+    silence: Duration,
 }
 
 impl Connection {
     pub(super) fn new(server: Arc<Server>) -> Self {
-        Self { server, sender: None }
+        Self { server, sender: None, silence: SILENCE_MAX }
     }
 
     /// GET.
     pub(in crate::cli) async fn get(&mut self, path: &str) -> Result<Answer, RemoteError> {
-        self.call(Method::GET, path, "", Bytes::new()).await
+        self.call(Sent::get(path, self.silence)).await
     }
 
     /// POST of JSON.
     pub(in crate::cli) async fn post(&mut self, path: &str, body: &Value) -> Result<Answer, RemoteError> {
-        self.call(Method::POST, path, "application/json", body.to_string().into()).await
+        let (body, patience) = (body.to_string().into(), self.silence);
+        self.call(Sent { method: Method::POST, path, content_type: "application/json", body, patience }).await
     }
 
     /// DELETE.
     pub(in crate::cli) async fn delete(&mut self, path: &str) -> Result<Answer, RemoteError> {
-        self.call(Method::DELETE, path, "", Bytes::new()).await
+        self.call(Sent { method: Method::DELETE, ..Sent::get(path, self.silence) }).await
     }
 
-    /// Any request, answered as a whole.
-    pub(in crate::cli) async fn call(
+    /// PUT of what is large, and answered once it was looked at.
+    pub(in crate::cli) async fn upload(
         &mut self,
-        method: Method,
         path: &str,
         content_type: &'static str,
         body: Bytes,
     ) -> Result<Answer, RemoteError> {
-        let (response, sender) = self.send(&Sent { method, path, content_type, body }).await?;
+        self.call(Sent { method: Method::PUT, path, content_type, body, patience: UPLOAD_MAX }).await
+    }
+
+    /// Any request, answered as a whole.
+    async fn call(&mut self, sent: Sent<'_>) -> Result<Answer, RemoteError> {
+        let (response, sender) = self.send(&sent).await?;
         let answer = self.answer(response).await?;
         self.sender = Some(sender);
         Ok(answer)
@@ -130,8 +157,7 @@ impl Connection {
 
     /// A GET whose answer is bytes, not JSON; one that is no 200 comes as an answer.
     pub(in crate::cli) async fn bytes(&mut self, path: &str) -> Result<Result<Bytes, Answer>, RemoteError> {
-        let (response, sender) =
-            self.send(&Sent { method: Method::GET, path, content_type: "", body: Bytes::new() }).await?;
+        let (response, sender) = self.send(&Sent::get(path, self.silence)).await?;
         let answer = if response.status().as_u16() == 200 {
             Ok(self.whole(response.into_body()).await?)
         } else {
@@ -143,8 +169,7 @@ impl Connection {
 
     /// A GET whose answer comes bit by bit and takes the connection; an answer that is no 200 comes as a whole.
     pub(in crate::cli) async fn stream(mut self, path: &str) -> Result<Result<Stream, Answer>, RemoteError> {
-        let sent = Sent { method: Method::GET, path, content_type: "", body: Bytes::new() };
-        let (response, sender) = self.send(&sent).await?;
+        let (response, sender) = self.send(&Sent::get(path, self.silence)).await?;
         if response.status().as_u16() != 200 {
             return Ok(Err(self.answer(response).await?));
         }
@@ -152,11 +177,18 @@ impl Connection {
         Ok(Ok(Stream { server: self.server, body, left: BytesMut::new(), looked: 0, _sender: sender }))
     }
 
+    /// The head of the answer, in time.
     async fn send(&mut self, sent: &Sent<'_>) -> Result<(Response<Incoming>, Sender), RemoteError> {
+        let server = Arc::clone(&self.server);
+        let head = tokio::time::timeout(sent.patience, self.send_in_time(sent));
+        head.await.unwrap_or_else(|_elapsed| Err(server.silent(sent.patience)))
+    }
+
+    async fn send_in_time(&mut self, sent: &Sent<'_>) -> Result<(Response<Incoming>, Sender), RemoteError> {
         if let Some(mut sender) = self.sender.take()
             && sender.ready().await.is_ok()
         {
-            match sender.try_send_request(self.server.request(sent)).await {
+            match sender.try_send_request(self.server.request(sent)?).await {
                 Ok(response) => return Ok((response, sender)),
                 Err(mut error) => {
                     // A message that comes back never reached the server.
@@ -166,8 +198,9 @@ impl Connection {
                 }
             }
         }
+        let request = self.server.request(sent)?;
         let mut sender = self.server.dial().await?;
-        match sender.send_request(self.server.request(sent)).await {
+        match sender.send_request(request).await {
             Ok(response) => Ok((response, sender)),
             Err(error) => Err(self.server.broken(&error)),
         }
@@ -188,11 +221,26 @@ impl Connection {
     }
 
     async fn whole(&self, body: Incoming) -> Result<Bytes, RemoteError> {
-        let whole = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-        whole.map(|body| body.to_bytes()).map_err(|error| match error.downcast::<hyper::Error>() {
-            Ok(error) => self.server.broken(&error),
-            Err(_) => RemoteError::TooLong { url: self.server.url(), bytes_max: ANSWER_BYTES_MAX },
-        })
+        let mut body = Limited::new(body, ANSWER_BYTES_MAX);
+        let mut whole = BytesMut::new();
+        loop {
+            let frame = tokio::time::timeout(self.silence, body.frame()).await;
+            match frame.map_err(|_elapsed| self.server.silent(self.silence))? {
+                None => return Ok(whole.freeze()),
+                Some(Ok(frame)) => {
+                    // Trailers say nothing.
+                    if let Ok(bytes) = frame.into_data() {
+                        whole.extend_from_slice(&bytes);
+                    }
+                }
+                Some(Err(error)) => {
+                    return Err(match error.downcast::<hyper::Error>() {
+                        Ok(error) => self.server.broken(&error),
+                        Err(_) => RemoteError::TooLong { url: self.server.url(), bytes_max: ANSWER_BYTES_MAX },
+                    });
+                }
+            }
+        }
     }
 }
 
@@ -202,29 +250,32 @@ impl Server {
         RemoteError::Broken { url: self.url(), why }
     }
 
-    fn request(&self, sent: &Sent<'_>) -> Request<Full<Bytes>> {
+    fn silent(&self, waited: Duration) -> RemoteError {
+        RemoteError::Broken { url: self.url(), why: format!("nothing came for {} s", waited.as_secs()) }
+    }
+
+    fn request(&self, sent: &Sent<'_>) -> Result<Request<Full<Bytes>>, RemoteError> {
         let base = self.target.url.path().trim_end_matches('/');
         let authority = self.target.url.authority().map(|authority| authority.as_str()).unwrap_or_default();
+        let unsendable = |why: String| RemoteError::Unsendable { why };
+        let path = format!("{base}{}", sent.path);
         let mut request = Request::new(Full::new(sent.body.clone()));
         *request.method_mut() = sent.method.clone();
-        *request.uri_mut() =
-            format!("{base}{}", sent.path).parse().expect("paths are made of constants and encoded segments");
+        *request.uri_mut() = path
+            .parse()
+            .map_err(|error| unsendable(format!("a path of {} characters is not taken: {error}", path.len())))?;
+        let host = HeaderValue::from_str(authority).map_err(|error| unsendable(format!("{authority:?}: {error}")))?;
         let headers = request.headers_mut();
-        let mut put = |name, text: &str| {
-            if let Ok(value) = HeaderValue::from_str(text) {
-                headers.insert(name, value);
-            }
-        };
-        put(HOST, authority);
-        put(ACCEPT, "application/json");
-        put(USER_AGENT, concat!("coracle/", env!("CARGO_PKG_VERSION")));
+        headers.insert(HOST, host);
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("coracle/", env!("CARGO_PKG_VERSION"))));
         if !sent.content_type.is_empty() {
-            put(CONTENT_TYPE, sent.content_type);
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(sent.content_type));
         }
-        if let Some(token) = &self.target.token {
-            put(AUTHORIZATION, &format!("Bearer {}", token.0));
+        if let Some(authorization) = &self.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
         }
-        request
+        Ok(request)
     }
 
     async fn dial(&self) -> Result<Sender, RemoteError> {
@@ -233,10 +284,9 @@ impl Server {
         let usual = if self.tls.is_some() { 443 } else { 80 };
         let port = self.target.url.port_u16().unwrap_or(usual);
         let dialed = tokio::time::timeout(CONNECT_MAX, async {
-            let tcp = TcpStream::connect((host, port))
+            let tcp = connect(host, port)
                 .await
                 .map_err(|error| unreachable(error.to_string(), error.kind() == ErrorKind::ConnectionRefused))?;
-            _ = tcp.set_nodelay(true);
             match &self.tls {
                 None => self.open(tcp).await,
                 Some((connector, name)) => {
@@ -268,6 +318,21 @@ impl Server {
             _ => RemoteError::Unreachable { url: self.url(), why: format!("TLS: {error}"), is_refused: false },
         }
     }
+}
+
+/// Tries the host's addresses in turn.
+async fn connect(host: &str, port: u16) -> std::io::Result<TcpStream> {
+    let mut failed = std::io::Error::new(ErrorKind::NotFound, "the host has no address");
+    for address in tokio::net::lookup_host((host, port)).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_keepalive(true)?;
+        socket.set_nodelay(true)?;
+        match socket.connect(address).await {
+            Ok(tcp) => return Ok(tcp),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 /// An answer that comes bit by bit.

@@ -3,9 +3,10 @@
 //! Says what `cli/follow.rs` says of an engine in this process. The API gives a pod's stdout and stderr as one text, and
 //! times in whole seconds: all output goes to stdout, and the summary has no percentiles.
 
+use super::pods::{self, OUTPUTS_MAX, Outputs, PAGE, Pages};
 use super::watch::{Change, watch};
 use super::{Connection, RemoteError, Server};
-use crate::api::path_segment;
+use crate::api::{Answer, path_segment};
 use crate::base::{Time, Uid};
 use crate::cli::error::{CliError, code};
 use crate::cli::follow::{Ended, FAILURES_TOLD_MAX, Followed, REFRESH};
@@ -15,7 +16,7 @@ use crate::cli::summary::{self, Ending, FailedPod};
 use crate::engine::now;
 use bytes::Bytes;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +31,8 @@ const SELECTED_MAX: usize = 50;
 /// When the Jobs have ended and the ends of pods are still missing for so long, the pods are listed.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Pods of a page of a list (kubernetes: kubectl asks for as many).
-const PAGE: u32 = 500;
+/// Pods that have ended and are told of together.
+const ENDED_MAX: usize = PAGE as usize;
 
 const UID_LABEL: &str = "batch.kubernetes.io/controller-uid";
 const INDEX_LABEL: &str = "/metadata/labels/batch.kubernetes.io~1job-completion-index";
@@ -116,6 +117,7 @@ struct Living {
 pub(in crate::cli) struct RemoteFollower {
     server: Arc<Server>,
     connection: Connection,
+    outputs: Outputs,
     interrupt: Arc<Notify>,
     started: Time,
     jobs: BTreeMap<Uid, Watched>,
@@ -124,6 +126,8 @@ pub(in crate::cli) struct RemoteFollower {
     /// Pods whose end was told, or was there before.
     told: BTreeSet<Uid>,
     living: BTreeMap<Uid, Living>,
+    /// Pods that have ended and whose output is not asked for yet, at the most [`ENDED_MAX`].
+    ended: Vec<Value>,
     ended_here: u64,
     failures: u64,
     last_exit_code: u8,
@@ -139,6 +143,7 @@ impl RemoteFollower {
     fn heard(server: &Arc<Server>, interrupt: Arc<Notify>) -> Self {
         Self {
             connection: server.connection(),
+            outputs: Outputs::new(server),
             server: Arc::clone(server),
             interrupt,
             started: now(),
@@ -146,6 +151,7 @@ impl RemoteFollower {
             order: Vec::new(),
             told: BTreeSet::new(),
             living: BTreeMap::new(),
+            ended: Vec::new(),
             ended_here: 0,
             failures: 0,
             last_exit_code: 0,
@@ -210,6 +216,7 @@ impl RemoteFollower {
                         self.look(one, progress, is_live.then_some(&sender)).await?;
                         next = news.try_recv().ok();
                     }
+                    self.finish_ended(progress).await?;
                 }
                 () = tokio::time::sleep(REFRESH) => {}
             }
@@ -239,9 +246,12 @@ impl RemoteFollower {
     async fn skip_earlier(&mut self) -> Result<(), Ended> {
         let there: Vec<Uid> = self.jobs.iter().filter(|(_, job)| !job.followed.is_new).map(|(uid, _)| *uid).collect();
         for uid in there {
-            for pod in self.pods_of(uid).await? {
-                if exit_of(&pod).is_some() && self.told.insert(uid_of(&pod)) {
-                    self.count_end(uid);
+            let mut pages = self.pages_of(uid);
+            while let Some(page) = self.next_page(&mut pages).await? {
+                for pod in page {
+                    if exit_of(&pod).is_some() && self.told.insert(uid_of(&pod)) {
+                        self.count_end(uid);
+                    }
                 }
             }
         }
@@ -255,42 +265,30 @@ impl RemoteFollower {
     }
 
     /// The pods of a Job, page by page.
-    async fn pods_of(&mut self, job: Uid) -> Result<Vec<Value>, Ended> {
-        let Some(namespace) = self.jobs.get(&job).map(|job| job.followed.namespace.clone()) else {
-            return Ok(Vec::new());
-        };
-        let path = format!("{}?{}&limit={PAGE}", pods_path(Some(&namespace)), self.selector([job].iter()));
-        let (mut pods, mut token) = (Vec::new(), String::new());
-        loop {
-            let page =
-                if token.is_empty() { path.clone() } else { format!("{path}&continue={}", path_segment(&token)) };
-            let mut answer = self.connection.get(&page).await.map_err(lost)?;
-            if answer.status != 200 {
-                return Err(lost(self.server.answered(&answer)));
-            }
-            token = answer.body.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default().to_owned();
-            if let Value::Array(items) = answer.body["items"].take() {
-                pods.extend(items);
-            }
-            if token.is_empty() {
-                return Ok(pods);
-            }
-        }
+    fn pages_of(&self, job: Uid) -> Pages {
+        let namespace = self.jobs.get(&job).map(|job| job.followed.namespace.as_str());
+        Pages::new(&format!("{}?{}", pods_path(namespace), self.selector([job].iter())))
+    }
+
+    async fn next_page(&mut self, pages: &mut Pages) -> Result<Option<Vec<Value>>, Ended> {
+        pages.next(&self.server, &mut self.connection).await.map_err(lost)
     }
 
     /// The watch has not told of every pod: looks at all of them.
     async fn tell_rest(&mut self, progress: &Progress) -> Result<(), Ended> {
         let left: Vec<Uid> = self.jobs.iter().filter(|(_, job)| !job.is_told()).map(|(uid, _)| *uid).collect();
         for job in left {
-            for pod in self.pods_of(job).await? {
-                self.tell_end(pod, progress).await?;
+            let mut pages = self.pages_of(job);
+            while let Some(page) = self.next_page(&mut pages).await? {
+                for pod in page {
+                    self.tell_end(pod, progress).await?;
+                }
+                self.finish_ended(progress).await?;
             }
         }
-        let waiting: Vec<Value> = self.living.values_mut().filter_map(|pod| pod.end.take()).collect();
-        for pod in waiting {
-            self.finish_pod(&pod, progress).await?;
-        }
-        Ok(())
+        let waiting = self.living.values_mut().filter_map(|pod| pod.end.take());
+        self.ended.extend(waiting);
+        self.finish_ended(progress).await
     }
 
     async fn look(&mut self, news: News, progress: &Progress, live: Option<&mpsc::Sender<News>>) -> Result<(), Ended> {
@@ -315,6 +313,7 @@ impl RemoteFollower {
                 self.tell_end(pod, progress).await
             }
             News::Output(uid, bytes) => {
+                self.finish_ended(progress).await?;
                 if let Some(pod) = self.living.get_mut(&uid) {
                     pod.printed += bytes.len();
                     print(&bytes, progress)?;
@@ -327,7 +326,7 @@ impl RemoteFollower {
                     pod.end.take()
                 });
                 match end {
-                    Some(pod) => self.finish_pod(&pod, progress).await,
+                    Some(pod) => self.add_ended(pod, progress).await,
                     None => Ok(()),
                 }
             }
@@ -346,7 +345,7 @@ impl RemoteFollower {
         let open: Vec<(Uid, String)> =
             self.jobs.iter().filter(|(_, job)| !job.is_over()).map(|(uid, job)| (*uid, job.path())).collect();
         for (uid, path) in open {
-            let answer = self.connection.get(&path).await.map_err(lost)?;
+            let answer = pods::get(&mut self.connection, &path).await.map_err(lost)?;
             let is_gone = answer.status == 404 || (answer.status == 200 && uid_of(&answer.body) != uid);
             if let Some(job) = self.jobs.get_mut(&uid) {
                 job.is_deleted |= is_gone;
@@ -384,15 +383,36 @@ impl RemoteFollower {
                 living.end = Some(pod);
                 Ok(())
             }
-            _ => self.finish_pod(&pod, progress).await,
+            _ => self.add_ended(pod, progress).await,
+        }
+    }
+
+    async fn add_ended(&mut self, pod: Value, progress: &Progress) -> Result<(), Ended> {
+        self.ended.push(pod);
+        if self.ended.len() < ENDED_MAX { Ok(()) } else { self.finish_ended(progress).await }
+    }
+
+    /// Finishes the pods that have ended in the order of their ends; the outputs of the next ones are asked for meanwhile.
+    async fn finish_ended(&mut self, progress: &Progress) -> Result<(), Ended> {
+        let mut waiting = std::mem::take(&mut self.ended).into_iter();
+        let mut asked = VecDeque::with_capacity(OUTPUTS_MAX);
+        loop {
+            while asked.len() < OUTPUTS_MAX
+                && let Some(pod) = waiting.next()
+            {
+                asked.push_back((self.outputs.ask(log_path(&pod)), pod));
+            }
+            let Some((output, pod)) = asked.pop_front() else { return Ok(()) };
+            let output = self.outputs.wait(output).await.map_err(lost)?;
+            self.finish_pod(&pod, output, progress)?;
         }
     }
 
     /// Prints what was not printed of the output, and tells of a failure.
-    async fn finish_pod(&mut self, pod: &Value, progress: &Progress) -> Result<(), Ended> {
+    fn finish_pod(&mut self, pod: &Value, output: Result<Bytes, Answer>, progress: &Progress) -> Result<(), Ended> {
         let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
         let is_stopped = pod.pointer("/metadata/deletionTimestamp").is_some();
-        match self.connection.bytes(&log_path(pod)).await.map_err(lost)? {
+        match output {
             Ok(bytes) => {
                 let printed = self.living.remove(&uid_of(pod)).map_or(0, |living| living.printed);
                 print(bytes.get(printed..).unwrap_or_default(), progress)?;

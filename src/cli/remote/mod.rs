@@ -1,11 +1,13 @@
 //! The server that a kubeconfig names, spoken to as its clients do.
 //!
-//! Knows HTTP/1.1, TLS and kubeconfigs, nothing of Jobs but in `follow.rs`. Start with [`Server`]. Invariant: a request that
+//! Knows HTTP/1.1, TLS and kubeconfigs, nothing of Jobs but in `follow.rs` and `pods.rs`. Start with [`Server`]. Invariant: a request that
 //! may have reached the server is not sent again, unless it only reads.
 
+mod backoff;
 mod connection;
 pub(super) mod follow;
 mod kubeconfig;
+mod pods;
 #[cfg(test)]
 pub(super) mod testing;
 mod tls;
@@ -16,6 +18,7 @@ pub(super) use kubeconfig::RemoteArgs;
 
 use super::error::{CliError, code};
 use crate::api::Answer;
+use hyper::header::HeaderValue;
 use kubeconfig::Target;
 use rustls::pki_types::ServerName;
 use std::fmt;
@@ -26,6 +29,8 @@ use tokio_rustls::TlsConnector;
 pub(super) struct Server {
     target: Target,
     tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// The token, as it is sent.
+    authorization: Option<HeaderValue>,
 }
 
 impl fmt::Debug for Server {
@@ -53,7 +58,12 @@ impl Server {
         } else {
             None
         };
-        Ok(Arc::new(Self { target, tls }))
+        let authorization = target.token.as_ref().map(|token| HeaderValue::try_from(format!("Bearer {}", token.0)));
+        let mut authorization = authorization
+            .transpose()
+            .map_err(|_| wrong("the user's token has characters that no HTTP header may have".to_owned()))?;
+        authorization.iter_mut().for_each(|value| value.set_sensitive(true));
+        Ok(Arc::new(Self { target, tls, authorization }))
     }
 
     /// The URL, for people.

@@ -3,18 +3,12 @@
 //! Knows events and versions, not what the objects are. Invariant: after a gap in which changes may have been lost, every
 //! object that is there is given once more.
 
+use super::backoff::Backoff;
 use super::{RemoteError, Server};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-
-/// Attempts to take up a watch again, one after another, before the server is given up: half a minute of them.
-pub(super) const ATTEMPTS_MAX: u32 = 10;
-
-/// The wait before the second attempt; it doubles up to [`PAUSE_MAX`].
-const PAUSE: Duration = Duration::from_millis(100);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// The server ends a watch after this long, so that one whose connection died unheard is not waited for much longer.
 const WATCH_S: u64 = 300;
@@ -54,7 +48,7 @@ pub(in crate::cli) async fn watch<T>(
     changes: mpsc::Sender<T>,
     wrap: fn(Change) -> T,
 ) {
-    let (mut rv, mut attempts, mut pause) = (None, 0, PAUSE);
+    let (mut rv, mut backoff) = (None, Backoff::new());
     loop {
         let mut came = false;
         let end = attempt(&server, &path, &mut rv, &mut came, &changes, wrap).await;
@@ -68,7 +62,7 @@ pub(in crate::cli) async fn watch<T>(
                 return;
             }
             End::Failed(error) => {
-                if !came && attempts + 1 >= ATTEMPTS_MAX {
+                if !came && backoff.is_spent() {
                     _ = changes.send(wrap(Change::Lost(error))).await;
                     return;
                 }
@@ -81,11 +75,9 @@ pub(in crate::cli) async fn watch<T>(
             }
         }
         if came {
-            (attempts, pause) = (0, PAUSE);
+            backoff = Backoff::new();
         }
-        attempts += 1;
-        tokio::time::sleep(pause).await;
-        pause = PAUSE_MAX.min(pause * 2);
+        backoff.wait().await;
     }
 }
 
@@ -106,8 +98,8 @@ async fn attempt<T>(
             let error = server.answered(&answer);
             return if answer.status >= 500 || answer.status == 429 { End::Failed(error) } else { End::Refused(error) };
         }
-        Err(error @ (RemoteError::Unauthorized { .. } | RemoteError::Untrusted { .. })) => return End::Refused(error),
-        Err(error) => return End::Failed(error),
+        Err(error) if error.is_passing() => return End::Failed(error),
+        Err(error) => return End::Refused(error),
     };
     // The first events of a watch from nowhere come in order of their names; a bookmark says that they are all here.
     let mut is_in_order = rv.is_some();

@@ -6,7 +6,7 @@
 use super::super::error::{CliError, Place, code};
 use super::super::local::unusable;
 use base64::Engine as _;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -23,13 +23,22 @@ const FILE_BYTES_MAX: u64 = 64 << 10;
 /// Tokens are made of 32 random bytes; one that somebody wrote by hand must at least be this long.
 const TOKEN_CHARS_MIN: usize = 16;
 
+/// How the names of files in the making begin.
+const UNFINISHED: &str = ".tmp";
+
 /// A data directory that is this server's as long as the value lives.
-#[derive(Debug)]
 pub(super) struct DataDir {
     dir: PathBuf,
     token: String,
     /// Held, never read.
     _lock: File,
+}
+
+impl fmt::Debug for DataDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The token is not for logs.
+        f.debug_struct("DataDir").field("dir", &self.dir).finish_non_exhaustive()
+    }
 }
 
 impl DataDir {
@@ -39,6 +48,7 @@ impl DataDir {
     /// When another server has it, or a file cannot be read, written or understood.
     pub(super) fn open(dir: &Path) -> Result<Self, CliError> {
         let lock = lock(dir)?;
+        remove_unfinished(dir);
         let mut data = Self { dir: dir.to_owned(), token: String::new(), _lock: lock };
         data.token = data.read_or_make_token()?;
         Ok(data)
@@ -75,7 +85,7 @@ impl DataDir {
     pub(super) fn write(&self, name: &str, text: &str) -> Result<(), CliError> {
         let path = self.path(name);
         let write = || {
-            let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+            let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.dir)?;
             file.write_all(text.as_bytes())?;
             file.as_file().sync_all()?;
             file.persist(&path)?;
@@ -113,6 +123,14 @@ impl DataDir {
     /// Writes what kubectl needs to reach `url`, whose certificate the authority of `ca_pem` signed.
     pub(super) fn write_kubeconfig(&self, url: &str, ca_pem: &str) -> Result<(), CliError> {
         self.write(KUBECONFIG, &kubeconfig(url, ca_pem, &self.token))
+    }
+}
+
+/// A killed server left them. One that stays costs room, nothing else.
+fn remove_unfinished(dir: &Path) {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes())) {
+        _ = std::fs::remove_file(entry.path());
     }
 }
 
@@ -199,6 +217,27 @@ mod tests {
         let token = first.token().to_owned();
         drop(first);
         assert_eq!(DataDir::open(dir.path()).expect("it is free").token(), token);
+    }
+
+    #[test]
+    fn what_a_killed_server_left_goes_and_all_else_stays() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for name in [".tmpAbC123", "notes"] {
+            std::fs::write(dir.path().join(name), "x").expect("written");
+        }
+        let first = DataDir::open(dir.path()).expect("the first");
+        assert!(!first.path(".tmpAbC123").exists() && first.path("notes").exists());
+        // Who does not have the directory leaves the files of who has it.
+        std::fs::write(first.path(".tmpAbC123"), "x").expect("written");
+        DataDir::open(dir.path()).expect_err("it is taken");
+        assert!(first.path(".tmpAbC123").exists());
+    }
+
+    #[test]
+    fn the_token_is_not_in_debug_output() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let data = DataDir::open(dir.path()).expect("opened");
+        assert!(!format!("{data:?}").contains(data.token()), "{data:?}");
     }
 
     #[test]

@@ -130,7 +130,7 @@ fn files(dir: &Path) -> Vec<String> {
 }
 
 fn remove(modules: &Modules, name: &str) -> Result<Removal, ModulesError> {
-    modules.remove(&image(name), |_| Ok(()))
+    modules.remove(&image(name), |_| Ok(()), |_| ())
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn what_is_forbidden_or_built_in_stays() {
         assert!(!removal.hits("app:v2") && !removal.hits("no name"));
         Err(ModulesError::TooManyNames)
     };
-    assert!(modules.remove(&image("app"), forbid).is_err());
+    assert!(modules.remove(&image("app"), forbid, |_| panic!("it stays")).is_err());
     assert_eq!(modules.resolve("app"), Ok(digest));
     let hello = modules.resolve("coracle/hello").expect("built in");
     for name in ["coracle/hello".to_owned(), format!("x@{hello}")] {
@@ -292,4 +292,32 @@ fn the_store_ends_at_its_limit() {
     }
     let full = modules.keep(staged(&modules, "app", b"one"), &image("app"));
     assert!(matches!(full, Err(ModulesError::TooManyModules)), "{full:?}");
+}
+
+#[test]
+fn what_goes_is_told_before_it_can_be_kept_again() {
+    let modules = Modules::open(None).expect("in memory");
+    let upload = staged(&modules, "app", b"some bytes");
+    let digest = upload.digest();
+    modules.keep(upload, &image("app")).expect("kept");
+    let mut told = None;
+    let gone = |digest: &Digest| {
+        assert!(modules.names.try_lock().is_err(), "nobody can give a name");
+        told = Some(*digest);
+    };
+    modules.remove::<ModulesError>(&image("app"), |_| Ok(()), gone).expect("removed");
+    assert_eq!((told, modules.holds(&digest)), (Some(digest), false));
+}
+
+#[test]
+fn a_pods_image_is_found_without_waiting_for_who_writes_the_names() {
+    let modules = Modules::open(None).expect("in memory");
+    let digest = modules.add(b"one").expect("small");
+    modules.tag("app", digest).expect("a name");
+    let _writing = modules.lock_names();
+    assert_eq!(modules.find("app:latest"), Some(digest));
+    assert_eq!(modules.find(&format!("x@{digest}")), Some(digest));
+    for unknown in ["helo", "Not an image", &format!("app@{}", Digest::of(b"?"))] {
+        assert_eq!(modules.find(unknown), None, "{unknown}");
+    }
 }

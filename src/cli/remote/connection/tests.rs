@@ -137,3 +137,57 @@ fn a_certificate_is_trusted_by_its_authority_or_not_looked_at() {
         assert!(matches!(wrong_name, RemoteError::Untrusted { .. }), "{wrong_name}");
     });
 }
+
+#[test]
+fn a_server_that_says_nothing_is_given_up() {
+    block_on(async {
+        // It takes connections and never answers.
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let server = Server::of(target(&url, Trust::System)).expect("a server");
+        let mut connection = server.connection();
+        connection.silence = Duration::from_millis(1);
+        let silent = connection.get("/").await.expect_err("no head comes");
+        assert!(matches!(&silent, RemoteError::Broken { why, .. } if why.contains("nothing came for")), "{silent}");
+        let silent = connection.stream("/").await.expect_err("no head comes");
+        assert!(matches!(silent, RemoteError::Broken { .. }), "{silent}");
+    });
+}
+
+#[test]
+fn an_answer_that_stops_in_the_middle_is_given_up_and_a_stream_is_not() {
+    block_on(async {
+        let (sender, pieces) = tokio::sync::mpsc::unbounded_channel();
+        sender.send(Bytes::from_static(b"{\"a\":")).expect("open");
+        let pieces = std::sync::Mutex::new(vec![Reply::Stream(pieces)]);
+        let there = scripted(move |asked| match asked.path.as_str() {
+            "/stops" => pieces.lock().expect("unlocked").pop().unwrap_or(Reply::Close),
+            _ => lines(&[json!(1)]),
+        })
+        .await;
+        let mut connection = there.server.connection();
+        // The head must come within it; the test waits for it as long as it takes.
+        connection.silence = Duration::from_millis(200);
+        let silent = connection.get("/stops").await.expect_err("its rest does not come");
+        assert!(matches!(&silent, RemoteError::Broken { why, .. } if why.contains("nothing came for")), "{silent}");
+        drop(sender);
+    });
+}
+
+#[test]
+fn what_no_request_can_be_made_of_is_an_error() {
+    block_on(async {
+        let there = scripted(|_| Reply::Json(200, json!({}))).await;
+        let long = format!("/modules/{}", "x".repeat(64 << 10));
+        let error = there.server.connection().get(&long).await.expect_err("too long");
+        assert!(matches!(error, RemoteError::Unsendable { .. }), "{error}");
+        assert_eq!(error.told().code(), code::USAGE);
+        assert!(there.paths().is_empty());
+        let mut bad = target("http://127.0.0.1:1", Trust::System);
+        bad.token = Some(crate::cli::remote::kubeconfig::Secret("two\nlines".to_owned()));
+        let error = Server::of(bad).expect_err("no header value");
+        let said = format!("{error:?}");
+        assert!(error.code() == code::USAGE && said.contains("token") && said.contains("(test)"), "{said}");
+        assert!(!said.contains("lines"), "{said}");
+    });
+}

@@ -183,3 +183,85 @@ fn an_interrupt_ends_the_following_and_not_the_job() {
         assert!(there.paths().iter().all(|path| !path.starts_with("DELETE")));
     });
 }
+
+#[test]
+fn a_server_that_is_away_for_a_moment_is_waited_for() {
+    // Each list, and each output, fails twice: without an answer, and with one that says so.
+    let base = world(vec![job(2, 0, Some(("Complete", "x")))], vec![]);
+    let failed = std::sync::Mutex::new(BTreeMap::<String, u32>::new());
+    let (code, there) = follow(false, true, move |asked| {
+        let path = asked.path.as_str();
+        if path.contains("limit=500") || path.ends_with("/log") {
+            let mut failed = failed.lock().expect("unlocked");
+            let count = failed.entry(path.to_owned()).or_default();
+            *count += 1;
+            match count {
+                1 => return Reply::Close,
+                2 => return Reply::Json(503, json!({"message": "stopping"})),
+                _ => {}
+            }
+        }
+        if path.contains("limit=500") {
+            return Reply::Json(200, json!({"metadata": {}, "items": [ended(1, 0), ended(2, 0)]}));
+        }
+        base(asked)
+    });
+    assert!(matches!(code, Ok(0)), "{code:?}");
+    for log in ["a-1/log", "a-2/log"] {
+        assert_eq!(there.paths().iter().filter(|path| path.ends_with(log)).count(), 3, "{log}");
+    }
+}
+
+#[test]
+fn a_list_whose_place_the_server_forgot_begins_anew_and_tells_nothing_twice() {
+    let base = world(vec![job(2, 0, Some(("Complete", "x")))], vec![]);
+    let forgot = std::sync::atomic::AtomicBool::new(false);
+    let (code, there) = follow(false, true, move |asked| match asked.path.as_str() {
+        path if path.contains("continue=p2") => {
+            if !forgot.swap(true, std::sync::atomic::Ordering::SeqCst) {
+                return Reply::Json(410, json!({"reason": "Expired"}));
+            }
+            Reply::Json(200, json!({"metadata": {}, "items": [ended(2, 0)]}))
+        }
+        path if path.contains("limit=500") => {
+            Reply::Json(200, json!({"metadata": {"continue": "p2"}, "items": [ended(1, 0)]}))
+        }
+        _ => base(asked),
+    });
+    assert!(matches!(code, Ok(0)), "{code:?}");
+    let paths = there.paths();
+    let lists = paths.iter().filter(|path| path.contains("limit=500")).count();
+    assert_eq!((lists, paths.iter().filter(|path| path.ends_with("/log")).count()), (4, 2));
+}
+
+#[test]
+fn a_few_outputs_are_asked_for_at_once_and_given_in_order() {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(async {
+        let (asked, mut logs) = mpsc::unbounded_channel();
+        let there = scripted(move |one| {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            asked.send((one.path.clone(), sender)).expect("open");
+            Reply::Stream(receiver)
+        })
+        .await;
+        let mut follower = RemoteFollower::heard(&there.server, Arc::default());
+        follower.ended = (0..=OUTPUTS_MAX).map(|n| ended(u32::try_from(n).expect("few"), 0)).collect();
+        let answers = async {
+            let mut open = Vec::new();
+            for _ in 0..OUTPUTS_MAX {
+                open.push(logs.recv().await.expect("asked for"));
+            }
+            assert!(logs.try_recv().is_err(), "no more than {OUTPUTS_MAX} at once");
+            // The last of them is there first.
+            while let Some((path, sender)) = open.pop() {
+                sender.send(path.into()).expect("open");
+            }
+            let (path, _) = logs.recv().await.expect("the rest");
+            assert!(path.contains(&format!("a-{OUTPUTS_MAX}/log")), "{path}");
+        };
+        let progress = Progress::new(Mode::Quiet, "a");
+        let (finished, ()) = tokio::join!(follower.finish_ended(&progress), answers);
+        assert!(finished.is_ok(), "{finished:?}");
+        assert_eq!(follower.outputs.idle(), OUTPUTS_MAX);
+    });
+}

@@ -7,7 +7,7 @@ use super::summary::{self, Ending, FailedPod};
 use super::{bytes_text, signals};
 use crate::base::{JobId, Time, Uid};
 use crate::engine::{Handle, Health, now};
-use crate::exec::{LogEntry, Stream};
+use crate::exec::{Following, LogEntry, Stream};
 use crate::model::{ConditionType, JobStatus, LogExtent, Phase, PodRecord, Reason};
 use crate::view::{Cursor, Filter, JobObject, Object, PodObject, Topic};
 use serde_json::Value;
@@ -163,7 +163,8 @@ impl Follower {
             let is_all = self.tell_news(&uids, &progress, is_program);
             // The bell is there before the look, so that what is written after the look is heard.
             let living = if is_live { self.living(&uids) } else { None };
-            let grown = living.as_ref().map(|pod| logs.grown(pod.job, pod.ordinal));
+            let following = living.as_ref().map(|pod| logs.follow(pod.job, pod.ordinal));
+            let grown = following.as_ref().map(Following::grown);
             if let Some(pod) = &living {
                 self.print_living(pod, &progress);
             }

@@ -10,7 +10,6 @@ use crate::base::{NO_INDEX, join_prefix};
 use crate::model::{EnvValue, FieldPath, Launch};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 /// Label and annotation of an Indexed Job's pods (kubernetes: `batch.JobCompletionIndexAnnotation`).
 const INDEX_KEY: &str = "batch.kubernetes.io/job-completion-index";
@@ -23,6 +22,9 @@ const HOSTNAME_VARIABLE: &str = "HOSTNAME";
 
 /// What arguments and environment may have together, bytes: what Linux gives a process (`ARG_MAX` with 8 MiB of stack).
 pub const SETUP_BYTES_MAX: usize = 2 << 20;
+
+/// So many variables are looked through one by one; for more there is a map, which costs a pod another allocation.
+const SCANNED_MAX: usize = 8;
 
 /// A pod's arguments and environment are longer than [`SETUP_BYTES_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -130,22 +132,33 @@ impl<'a> Pod<'a> {
 /// An environment in the making: the first definition of a name decides its place, the last one its value.
 struct Env<'a> {
     entries: Vec<(&'a str, Cow<'a, str>)>,
+    /// Where in `entries` a name is, once there are more than [`SCANNED_MAX`].
     places: BTreeMap<&'a str, usize>,
     bytes_left: usize,
 }
 
 impl<'a> Env<'a> {
     fn get(&self, name: &str) -> Option<&str> {
-        self.places.get(name).map(|&place| &*self.entries[place].1)
+        self.place(name).map(|place| &*self.entries[place].1)
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        if self.entries.len() > SCANNED_MAX {
+            return self.places.get(name).copied();
+        }
+        self.entries.iter().position(|(known, _)| *known == name)
     }
 
     fn set(&mut self, name: &'a str, value: Cow<'a, str>) -> Result<(), SetupTooLong> {
         self.spend(name.len() + value.len())?;
-        match self.places.entry(name) {
-            Entry::Occupied(place) => self.entries[*place.get()].1 = value,
-            Entry::Vacant(place) => {
-                place.insert(self.entries.len());
+        match self.place(name) {
+            Some(place) => self.entries[place].1 = value,
+            None => {
                 self.entries.push((name, value));
+                if self.entries.len() > SCANNED_MAX {
+                    let known = self.entries.iter().enumerate().skip(self.places.len());
+                    self.places.extend(known.map(|(place, (name, _))| (*name, place)));
+                }
             }
         }
         Ok(())
@@ -313,6 +326,25 @@ mod tests {
         let setup = prepare(&launch(template, 5)).expect("short");
         assert_eq!(setup.env.iter().next(), Some("JOB_COMPLETION_INDEX=mine"));
         assert_eq!(setup.env.len(), 2);
+    }
+
+    #[test]
+    fn many_variables_follow_the_same_rules_as_few() {
+        for count in [SCANNED_MAX - 1, SCANNED_MAX, SCANNED_MAX + 1, 3 * SCANNED_MAX] {
+            let name = |number: usize| format!("V{number}");
+            // Each is the one before it and a letter; then the first is defined again, which keeps its place.
+            let chain = (1..count).map(|number| text(&name(number), &format!("$(V{})x", number - 1)));
+            let mut env: Vec<EnvVar> = std::iter::once(text("V0", "")).chain(chain).collect();
+            env.push(text("V0", &format!("$(V{})!", count - 1)));
+            let setup = prepare(&launch(PodTemplate { env, ..PodTemplate::default() }, 5)).expect("short");
+            let got = variables(&setup.env);
+            let mut expected: Vec<_> = (0..count).map(|number| (name(number), "x".repeat(number))).collect();
+            expected[0].1 = "x".repeat(count - 1) + "!";
+            expected.extend(
+                [("JOB_COMPLETION_INDEX", "5"), ("HOSTNAME", "pi-5")].map(|(k, v)| (k.to_owned(), v.to_owned())),
+            );
+            assert_eq!(got, expected, "{count}");
+        }
     }
 
     #[test]

@@ -71,24 +71,26 @@ fn full(args: &Texts, env: &Texts, log: Option<PodLog>) -> WasiP1Ctx {
 }
 
 /// Runs a guest to its end. Returns `Pending` at each epoch tick; dropping it frees the instance at once.
-pub(super) async fn run(code: Code, guest: Guest, fuel: Option<u64>) -> Result<Outcome, Busy> {
-    let loaded = &*code.0;
-    let mut store = Store::new(loaded.pre.module().engine(), guest);
+pub(super) fn run(code: Code, guest: Guest, fuel: Option<u64>) -> impl Future<Output = Result<Outcome, Busy>> {
+    // Made here and not in the future, which would have room for the guest's state three times over.
+    let mut store = Store::new(code.0.pre.module().engine(), guest);
     store.limiter(|guest| &mut guest.limits);
     // Before the instance: a module's start function may loop as well.
     store.set_epoch_deadline(1);
     store.epoch_deadline_async_yield_and_update(1);
-    let fuel = match loaded.fuel {
+    let fuel = match code.0.fuel {
         Fuel::Counted => Some(fuel.unwrap_or(u64::MAX)),
         Fuel::Free => None,
     };
     if let Some(fuel) = fuel {
         store.set_fuel(fuel).expect("this engine counts fuel");
     }
-    let ended = start(&mut store, &code).await;
-    let left = fuel.map_or(0, |_| store.get_fuel().expect("this engine counts fuel"));
-    let spent = fuel.map_or(0, |given| given.saturating_sub(left));
-    outcome(ended, store.data(), spent)
+    async move {
+        let ended = start(&mut store, &code).await;
+        let left = fuel.map_or(0, |_| store.get_fuel().expect("this engine counts fuel"));
+        let spent = fuel.map_or(0, |given| given.saturating_sub(left));
+        outcome(ended, store.data(), spent)
+    }
 }
 
 async fn start(store: &mut Store<Guest>, code: &Code) -> wasmtime::Result<()> {

@@ -125,10 +125,8 @@ impl Runtime for Sandbox {
 
     fn run(&self, code: Code, pod: PodSetup, log: PodLog) -> impl Future<Output = Result<Outcome, Busy>> + 'static {
         let memory_bytes_max = pod.memory_bytes_max.unwrap_or(self.config.memory_bytes_default);
-        async move {
-            let guest = Guest::new(code.0.host, pod.args, pod.env, memory_bytes_max, Some(log));
-            pod::run(code, guest, pod.fuel).await
-        }
+        let guest = Guest::new(code.0.host, pod.args, pod.env, memory_bytes_max, Some(log));
+        pod::run(code, guest, pod.fuel)
     }
 
     fn explain(&self, code: &Code, trace: &Trace) -> String {

@@ -369,6 +369,34 @@ fn several_subscriptions_are_the_same() {
     same_each(&cases.map(|subscriptions| poll(&subscriptions)));
 }
 
+/// Nobody takes what the guest writes, so its log stays full; a stream that waits for the worker comes after what does not.
+#[test]
+fn waiting_for_a_full_log_is_the_same() {
+    let full = "(call $list (i32.const 0) (i32.const 65536) (i32.const 1100000))".to_owned()
+        + &done("fd_write", [1, 0, 1, 40]);
+    let polls = [
+        vec![stream(0, 1, 0), stream(1, 2, 1), clock(2, 1, "0", 0)],
+        vec![stream(0, 2, 2), clock(1, 1, "0", 0), clock(2, 1, "3600000000000", 0)],
+    ];
+    for subscriptions in polls {
+        let seen = same("full", &guest(20, &(full.clone() + &poll(&subscriptions))), &setup());
+        assert_eq!((seen.outcome.exit_code, seen.stdout.len()), (0, 1_100_000 + 4096));
+    }
+}
+
+#[test]
+fn a_sleeper_on_either_host_is_pending_and_droppable() {
+    let body = clock(0, 1, "3600000000000", 0) + &done("poll_oneoff", [0, 1024, 1, 2048]);
+    for code in both(&guest(1, &body)) {
+        super::in_runtime(async {
+            let mut run = Box::pin(World::shared().sandbox.run(code, setup(), PodLog::default()));
+            for _ in 0..3 {
+                assert!(run.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            }
+        });
+    }
+}
+
 #[test]
 fn lists_that_do_not_fit_are_the_same() {
     let mut bodies = Vec::new();

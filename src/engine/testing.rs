@@ -37,7 +37,7 @@ impl Runtime for Scripted {
     #[expect(clippy::manual_async_fn, reason = "an async fn would borrow the runtime, and the future must not")]
     fn run(&self, (): (), pod: PodSetup, log: PodLog) -> impl Future<Output = Result<Outcome, Busy>> + 'static {
         async move {
-            let word = pod.args.get(1).cloned().unwrap_or_default();
+            let word = pod.args.iter().nth(1).unwrap_or_default().to_owned();
             if let Some(path) = word.strip_prefix("copy=") {
                 copy(Path::new(path), &log).await;
                 return Ok(ended(0));

@@ -5,10 +5,11 @@
 
 use super::expand::expand;
 use super::runtime::PodSetup;
+use super::texts::Texts;
 use crate::base::{NO_INDEX, join_prefix};
 use crate::model::{EnvValue, FieldPath, Launch};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 /// Label and annotation of an Indexed Job's pods (kubernetes: `batch.JobCompletionIndexAnnotation`).
 const INDEX_KEY: &str = "batch.kubernetes.io/job-completion-index";
@@ -21,6 +22,9 @@ const HOSTNAME_VARIABLE: &str = "HOSTNAME";
 
 /// What arguments and environment may have together, bytes: what Linux gives a process (`ARG_MAX` with 8 MiB of stack).
 pub const SETUP_BYTES_MAX: usize = 2 << 20;
+
+/// So many variables are looked through one by one; for more there is a map, which costs a pod another allocation.
+const SCANNED_MAX: usize = 8;
 
 /// A pod's arguments and environment are longer than [`SETUP_BYTES_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,20 +45,12 @@ pub fn prepare(launch: &Launch) -> Result<PodSetup, SetupTooLong> {
     let template = &launch.plan.template;
     let pod = Pod { launch, index: (launch.index != NO_INDEX).then_some(launch.index) };
     let mut env = pod.environment()?;
-    let mut args = Vec::with_capacity(template.command.len().max(1) + template.args.len());
-    if template.command.is_empty() {
-        args.push(template.image.clone());
-    }
-    for text in template.command.iter().chain(&template.args) {
-        let arg = env.expand(text)?;
-        env.spend(arg.len())?;
-        args.push(arg);
-    }
+    let args = pod.arguments(&mut env)?;
     // The container runtime adds it, not the kubelet: it is no variable that a reference can name.
     if env.get(HOSTNAME_VARIABLE).is_none() {
-        env.set(HOSTNAME_VARIABLE, pod.hostname())?;
+        env.set(HOSTNAME_VARIABLE, pod.hostname().into())?;
     }
-    Ok(PodSetup { args, env: env.entries, memory_bytes_max: template.memory_bytes_max, fuel: template.fuel })
+    Ok(PodSetup { args, env: env.texts(), memory_bytes_max: template.memory_bytes_max, fuel: template.fuel })
 }
 
 /// One pod's identity.
@@ -78,28 +74,46 @@ impl<'a> Pod<'a> {
             env.set(&variable.name, value)?;
         }
         if let Some(index) = self.index.filter(|_| env.get(INDEX_VARIABLE).is_none()) {
-            env.set(INDEX_VARIABLE, index.to_string())?;
+            env.set(INDEX_VARIABLE, index.to_string().into())?;
         }
         Ok(env)
     }
 
+    /// The command and its arguments; the image stands for a command that the template does not name.
+    fn arguments(&self, env: &mut Env<'a>) -> Result<Texts, SetupTooLong> {
+        let template = &self.launch.plan.template;
+        let program = template.command.is_empty().then_some(&template.image);
+        let texts = || template.command.iter().chain(&template.args);
+        let bytes = program.into_iter().chain(texts()).map(String::len).sum();
+        let mut args = Texts::with_capacity(template.command.len() + template.args.len() + 1, bytes);
+        if let Some(image) = program {
+            args.push(&[image]);
+        }
+        for text in texts() {
+            let arg = env.expand(text)?;
+            env.spend(arg.len())?;
+            args.push(&[&arg]);
+        }
+        Ok(args)
+    }
+
     /// The value of a `fieldRef`; a label or annotation that the pod does not have is empty (kubernetes:
     /// `fieldpath.ExtractFieldPathAsString`).
-    fn field(&self, path: &FieldPath) -> String {
+    fn field(&self, path: &FieldPath) -> Cow<'a, str> {
         let Launch { job, ordinal, plan, .. } = self.launch;
         match path {
-            FieldPath::Name => self.name(),
-            FieldPath::Namespace => plan.namespace.to_string(),
-            FieldPath::Uid => plan.uid_key.pod_uid(*job, *ordinal).to_string(),
+            FieldPath::Name => self.name().into(),
+            FieldPath::Namespace => Cow::Borrowed(&plan.namespace),
+            FieldPath::Uid => plan.uid_key.pod_uid(*job, *ordinal).to_string().into(),
             FieldPath::Label(key) => self.metadata(key, &plan.template.labels),
             FieldPath::Annotation(key) => self.metadata(key, &plan.template.annotations),
         }
     }
 
-    fn metadata(&self, key: &str, of_template: &BTreeMap<String, String>) -> String {
+    fn metadata(&self, key: &str, of_template: &'a BTreeMap<String, String>) -> Cow<'a, str> {
         match self.index {
-            Some(index) if key == INDEX_KEY => index.to_string(),
-            _ => of_template.get(key).cloned().unwrap_or_default(),
+            Some(index) if key == INDEX_KEY => index.to_string().into(),
+            _ => of_template.get(key).map(String::as_str).unwrap_or_default().into(),
         }
     }
 
@@ -117,23 +131,34 @@ impl<'a> Pod<'a> {
 
 /// An environment in the making: the first definition of a name decides its place, the last one its value.
 struct Env<'a> {
-    entries: Vec<(String, String)>,
+    entries: Vec<(&'a str, Cow<'a, str>)>,
+    /// Where in `entries` a name is, once there are more than [`SCANNED_MAX`].
     places: BTreeMap<&'a str, usize>,
     bytes_left: usize,
 }
 
 impl<'a> Env<'a> {
     fn get(&self, name: &str) -> Option<&str> {
-        self.places.get(name).map(|&place| self.entries[place].1.as_str())
+        self.place(name).map(|place| &*self.entries[place].1)
     }
 
-    fn set(&mut self, name: &'a str, value: String) -> Result<(), SetupTooLong> {
+    fn place(&self, name: &str) -> Option<usize> {
+        if self.entries.len() > SCANNED_MAX {
+            return self.places.get(name).copied();
+        }
+        self.entries.iter().position(|(known, _)| *known == name)
+    }
+
+    fn set(&mut self, name: &'a str, value: Cow<'a, str>) -> Result<(), SetupTooLong> {
         self.spend(name.len() + value.len())?;
-        match self.places.entry(name) {
-            Entry::Occupied(place) => self.entries[*place.get()].1 = value,
-            Entry::Vacant(place) => {
-                place.insert(self.entries.len());
-                self.entries.push((name.to_owned(), value));
+        match self.place(name) {
+            Some(place) => self.entries[place].1 = value,
+            None => {
+                self.entries.push((name, value));
+                if self.entries.len() > SCANNED_MAX {
+                    let known = self.entries.iter().enumerate().skip(self.places.len());
+                    self.places.extend(known.map(|(place, (name, _))| (*name, place)));
+                }
             }
         }
         Ok(())
@@ -144,8 +169,21 @@ impl<'a> Env<'a> {
         Ok(())
     }
 
-    fn expand(&self, text: &str) -> Result<String, SetupTooLong> {
-        expand(text, self.bytes_left, |name| self.get(name)).ok_or(SetupTooLong)
+    fn expand(&self, text: &'a str) -> Result<Cow<'a, str>, SetupTooLong> {
+        if !text.contains('$') {
+            return if text.len() <= self.bytes_left { Ok(text.into()) } else { Err(SetupTooLong) };
+        }
+        expand(text, self.bytes_left, |name| self.get(name)).map(Cow::Owned).ok_or(SetupTooLong)
+    }
+
+    /// All of it, each as `NAME=value`.
+    fn texts(&self) -> Texts {
+        let bytes = self.entries.iter().map(|(name, value)| name.len() + 1 + value.len()).sum();
+        let mut texts = Texts::with_capacity(self.entries.len(), bytes);
+        for (name, value) in &self.entries {
+            texts.push(&[name, "=", value]);
+        }
+        texts
     }
 }
 
@@ -185,6 +223,12 @@ mod tests {
 
     fn pairs(map: &[(&str, &str)]) -> BTreeMap<String, String> {
         map.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
+
+    /// Names and values, in order.
+    fn variables(env: &Texts) -> Vec<(String, String)> {
+        let pair = |text: &str| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        env.iter().map(|text| pair(text).expect("a name and a value")).collect()
     }
 
     #[test]
@@ -242,7 +286,7 @@ mod tests {
                 annotations: pairs(&[("odd", "$$(A)")]),
                 ..PodTemplate::default()
             };
-            let got = prepare(&launch(template, NO_INDEX)).expect(case).env;
+            let got = variables(&prepare(&launch(template, NO_INDEX)).expect(case).env);
             let expected: Vec<_> =
                 expected.iter().map(|(key, value)| ((*key).to_owned(), value.replace("NAME", &name))).collect();
             assert_eq!(got, expected, "{case}");
@@ -272,23 +316,42 @@ mod tests {
             ("NAME", &name),
             ("NOTE", "12"),
         ]);
-        assert_eq!(setup.env.into_iter().collect::<BTreeMap<_, _>>(), expected);
-        assert_eq!(setup.args[1], "--part=12");
+        assert_eq!(variables(&setup.env).into_iter().collect::<BTreeMap<_, _>>(), expected);
+        assert_eq!(setup.args.iter().nth(1), Some("--part=12"));
     }
 
     #[test]
     fn a_template_that_defines_the_index_variable_keeps_its_own() {
         let template = PodTemplate { env: vec![text("JOB_COMPLETION_INDEX", "mine")], ..PodTemplate::default() };
         let setup = prepare(&launch(template, 5)).expect("short");
-        assert_eq!(setup.env[0], ("JOB_COMPLETION_INDEX".to_owned(), "mine".to_owned()));
+        assert_eq!(setup.env.iter().next(), Some("JOB_COMPLETION_INDEX=mine"));
         assert_eq!(setup.env.len(), 2);
+    }
+
+    #[test]
+    fn many_variables_follow_the_same_rules_as_few() {
+        for count in [SCANNED_MAX - 1, SCANNED_MAX, SCANNED_MAX + 1, 3 * SCANNED_MAX] {
+            let name = |number: usize| format!("V{number}");
+            // Each is the one before it and a letter; then the first is defined again, which keeps its place.
+            let chain = (1..count).map(|number| text(&name(number), &format!("$(V{})x", number - 1)));
+            let mut env: Vec<EnvVar> = std::iter::once(text("V0", "")).chain(chain).collect();
+            env.push(text("V0", &format!("$(V{})!", count - 1)));
+            let setup = prepare(&launch(PodTemplate { env, ..PodTemplate::default() }, 5)).expect("short");
+            let got = variables(&setup.env);
+            let mut expected: Vec<_> = (0..count).map(|number| (name(number), "x".repeat(number))).collect();
+            expected[0].1 = "x".repeat(count - 1) + "!";
+            expected.extend(
+                [("JOB_COMPLETION_INDEX", "5"), ("HOSTNAME", "pi-5")].map(|(k, v)| (k.to_owned(), v.to_owned())),
+            );
+            assert_eq!(got, expected, "{count}");
+        }
     }
 
     #[test]
     fn the_uid_is_the_pods_own() {
         let template = PodTemplate { env: vec![field("UID", "metadata.uid")], ..PodTemplate::default() };
         let setup = prepare(&launch(template, NO_INDEX)).expect("short");
-        assert_eq!(setup.env[0].1, UidKey(9).pod_uid(JobId(7), 3).to_string());
+        assert_eq!(variables(&setup.env)[0].1, UidKey(9).pod_uid(JobId(7), 3).to_string());
     }
 
     #[test]
@@ -310,7 +373,8 @@ mod tests {
                 env: vec![text("A", "1")],
                 ..PodTemplate::default()
             };
-            assert_eq!(prepare(&launch(template, NO_INDEX)).expect(case).args, owned(expected), "{case}");
+            let setup = prepare(&launch(template, NO_INDEX)).expect(case);
+            assert_eq!(setup.args.iter().collect::<Vec<_>>(), expected, "{case}");
         }
     }
 

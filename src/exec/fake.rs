@@ -142,7 +142,7 @@ impl Runtime for Fake {
             }
             let _alive = Alive::new(shared.clone());
             let mut trap = None;
-            for act in &pod.args[1..] {
+            for act in pod.args.iter().skip(1) {
                 let (verb, what) = act.split_once(':').unwrap_or((act, ""));
                 match verb {
                     "write" => log.write(Stream::Stdout, what.as_bytes()),

@@ -19,6 +19,7 @@ mod nursery;
 mod reader;
 mod runtime;
 mod segments;
+mod texts;
 mod tick;
 mod worker;
 mod workers;
@@ -31,4 +32,5 @@ pub use logs::{Following, LOG_BYTES_MAX_DEFAULT, LogEntry, Logs, LogsError, SEGM
 pub use reader::LogRecord;
 pub use runtime::{Busy, Checked, LoadError, Outcome, PodSetup, Runtime, Stream, Trace};
 pub use segments::SEGMENT_BYTES;
+pub use texts::Texts;
 pub use workers::{ReportFn, Workers, WorkersConfig, WorkersError};

@@ -1,6 +1,6 @@
 //! The contract between the workers and a sandbox.
 
-use super::PodLog;
+use super::{PodLog, Texts};
 use crate::model::{PodTemplate, Reason};
 use std::future::Future;
 
@@ -64,9 +64,9 @@ pub enum Checked {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodSetup {
     /// Arguments, `argv[0]` first.
-    pub args: Vec<String>,
-    /// The whole environment.
-    pub env: Vec<(String, String)>,
+    pub args: Texts,
+    /// The whole environment, each as `NAME=value`.
+    pub env: Texts,
     /// Limit on the sum of its memories and tables, bytes; `None` takes the server's default.
     pub memory_bytes_max: Option<u64>,
     /// Fuel; `None` is unlimited.

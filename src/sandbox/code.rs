@@ -2,7 +2,8 @@
 
 use super::cache::Cache;
 use super::engine::{Fuel, engine};
-use super::pod::Guest;
+use super::pod::{Guest, HostKind};
+use super::wasi::Linkers;
 use crate::exec::{Checked, LoadError};
 use crate::model::Reason;
 use crate::modules::{Digest, ImageError, Modules, inspect};
@@ -10,7 +11,7 @@ use dashmap::DashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use wasmtime::{Engine, InstancePre, Linker, Module, ModuleExport};
+use wasmtime::{Engine, InstancePre, Module, ModuleExport};
 
 /// The most modules whose code is held at once, for each engine. One more lets go of another; pods that run keep theirs.
 const CODES_MAX: usize = 1024;
@@ -24,6 +25,7 @@ pub(super) struct Loaded {
     pub(super) start: ModuleExport,
     pub(super) digest: Digest,
     pub(super) fuel: Fuel,
+    pub(super) host: HostKind,
 }
 
 impl fmt::Debug for Code {
@@ -32,12 +34,12 @@ impl fmt::Debug for Code {
     }
 }
 
-/// An engine with its linker and its code.
+/// An engine with its linkers and its code.
 pub(super) struct Variant {
     pub(super) engine: Engine,
     pub(super) slots: usize,
     fuel: Fuel,
-    linker: Linker<Guest>,
+    linkers: Linkers,
     cache: Option<Cache>,
     codes: DashMap<Digest, Code>,
 }
@@ -45,9 +47,9 @@ pub(super) struct Variant {
 impl Variant {
     pub(super) fn new(slots: usize, fuel: Fuel, cache_dir: Option<&Path>) -> wasmtime::Result<Self> {
         let (engine, slots) = engine(slots, fuel)?;
-        let linker = super::wasi::linker(&engine)?;
+        let linkers = Linkers::new(&engine)?;
         let cache = cache_dir.and_then(|root| Cache::open(root, &engine));
-        Ok(Self { engine, slots, fuel, linker, cache, codes: DashMap::new() })
+        Ok(Self { engine, slots, fuel, linkers, cache, codes: DashMap::new() })
     }
 
     pub(super) fn cached(&self, digest: &Digest) -> Option<Code> {
@@ -108,11 +110,19 @@ impl Variant {
 
     fn link(&self, image: &str, digest: &Digest, module: &Module) -> Result<Code, LoadError> {
         let start = module.get_export_index("_start").ok_or_else(|| refused(image, "has no entry point `_start`"))?;
-        let pre = self
-            .linker
-            .instantiate_pre(module)
+        let (pre, host) = self
+            .linkers
+            .link(module)
             .map_err(|error| refused(image, &format!("cannot be linked: {}", error.root_cause())))?;
-        Ok(Code(Arc::new(Loaded { pre, start, digest: *digest, fuel: self.fuel })))
+        Ok(Code(Arc::new(Loaded { pre, start, digest: *digest, fuel: self.fuel, host })))
+    }
+
+    /// The same code on wasmtime-wasi, whatever it imports.
+    #[cfg(test)]
+    pub(super) fn on_full_host(&self, code: &Code) -> Code {
+        let Loaded { pre, start, digest, fuel, .. } = &*code.0;
+        let pre = self.linkers.link_with(HostKind::Full, pre.module()).expect("it has all that the lean host has");
+        Code(Arc::new(Loaded { pre, start: *start, digest: *digest, fuel: *fuel, host: HostKind::Full }))
     }
 
     fn hold(&self, code: Code) {

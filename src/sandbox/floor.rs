@@ -2,8 +2,7 @@
 
 use super::pod::{self, Guest};
 use super::runtime::Sandbox;
-use super::stdio::Output;
-use crate::exec::{Busy, LoadError, Runtime as _};
+use crate::exec::{Busy, LoadError, Runtime as _, Texts};
 use crate::model::PodTemplate;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -64,10 +63,11 @@ impl Sandbox {
     pub fn floor(&self, image: &str, args: &[String], threads: usize, pods: u64) -> Result<FloorResult, FloorError> {
         let template = PodTemplate { image: image.to_owned(), ..PodTemplate::default() };
         let code = self.load(&template).map_err(FloorError::Load)?;
+        let args: &Texts = &args.iter().collect();
         let limit = self.config.memory_bytes_default;
         let threads = u64::try_from(threads.max(1)).unwrap_or(u64::MAX);
         let one = |thread: u64| {
-            // wasmtime-wasi takes the time from tokio, whose timers want a runtime around them.
+            // Both hosts take the time from tokio, whose timers want a runtime around them.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
             let runtime = runtime.expect("a runtime without IO needs nothing that can fail");
             let _inside = runtime.enter();
@@ -76,7 +76,7 @@ impl Sandbox {
             let woken = Arc::new(Woken::default());
             let waker = Waker::from(Arc::clone(&woken));
             for _ in 0..share {
-                let guest = Guest::new(args, &[], limit, Output::Nowhere, Output::Nowhere);
+                let guest = Guest::new(code.0.host, args.clone(), Texts::default(), limit, None);
                 match poll_through(pin!(pod::run(code.clone(), guest, None)), &woken, &waker) {
                     Poll::Ready(Ok(outcome)) if outcome.exit_code == 0 => result.succeeded += 1,
                     Poll::Ready(Ok(_)) => result.failed += 1,

@@ -14,6 +14,7 @@ mod limits;
 mod mapped;
 mod metered;
 mod outcome;
+mod p1;
 mod pod;
 mod runtime;
 mod stdio;

@@ -4,9 +4,8 @@ use super::cache::{CACHE_BYTES_MAX, Cache};
 use super::code::{Code, Variant, refused, unresolved};
 use super::engine::Fuel;
 use super::pod::{self, Guest};
-use super::stdio::Output;
 use super::symbolise::Symbols;
-use crate::exec::{Busy, Checked, LoadError, Outcome, PodLog, PodSetup, Runtime, Stream, Trace};
+use crate::exec::{Busy, Checked, LoadError, Outcome, PodLog, PodSetup, Runtime, Trace};
 use crate::model::PodTemplate;
 use crate::modules::{Digest, Modules};
 use std::fmt;
@@ -42,7 +41,7 @@ pub enum SandboxError {
 pub struct Sandbox {
     pub(super) config: SandboxConfig,
     modules: Arc<Modules>,
-    plain: Variant,
+    pub(super) plain: Variant,
     /// The engine that counts fuel: most servers never need it, and it reserves as much address space again.
     counting: OnceLock<Variant>,
     /// Held while `counting` is made, so that only one is.
@@ -150,15 +149,8 @@ impl Runtime for Sandbox {
 
     fn run(&self, code: Code, pod: PodSetup, log: PodLog) -> impl Future<Output = Result<Outcome, Busy>> + 'static {
         let memory_bytes_max = pod.memory_bytes_max.unwrap_or(self.config.memory_bytes_default);
-        async move {
-            let stdout = Output::Log(log.clone(), Stream::Stdout);
-            let stderr = Output::Log(log, Stream::Stderr);
-            let guest = Guest::new(&pod.args, &pod.env, memory_bytes_max, stdout, stderr);
-            let fuel = pod.fuel;
-            // WASI holds its own copies from here on; a guest may sleep for days.
-            drop(pod);
-            pod::run(code, guest, fuel).await
-        }
+        let guest = Guest::new(code.0.host, pod.args, pod.env, memory_bytes_max, Some(log));
+        pod::run(code, guest, pod.fuel)
     }
 
     fn explain(&self, code: &Code, trace: &Trace) -> String {

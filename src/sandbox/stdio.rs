@@ -1,4 +1,4 @@
-//! A guest's output, on its way to its log.
+//! A guest's output on its way to its log, as wasmtime-wasi wants it.
 
 use crate::exec::{PodLog, Stream};
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 /// How much a guest may write at a time, bytes: it bounds one copy.
-const WRITE_BYTES_MAX: usize = 64 << 10;
+pub(super) const WRITE_BYTES_MAX: usize = 64 << 10;
 
 /// Takes what is written at once. A guest that has written much since its worker's last look gives it a turn first, so
 /// that nothing of a long write is lost before it is flushed.

@@ -126,6 +126,6 @@ fn the_standard_guests_end_as_they_say() {
     let sleep = world.run("coracle/sleep", with_args(&["sleep", "0.01"]));
     assert_eq!((sleep.outcome.exit_code, sleep.stdout.as_str()), (0, "awake after 0.01 s\n"));
     let mut pod = with_args(&["index"]);
-    pod.env = vec![("JOB_COMPLETION_INDEX".to_owned(), "7".to_owned())];
+    pod.env = ["JOB_COMPLETION_INDEX=7"].iter().collect();
     assert_eq!(world.run("coracle/index", pod).stdout, "JOB_COMPLETION_INDEX=7\n");
 }

@@ -109,8 +109,8 @@ fn environment_and_arguments_are_exactly_what_was_given() {
     let image = world.image(DUMP);
     let nothing = world.run(&image, bare());
     assert_eq!((nothing.stdout.as_str(), nothing.stderr.as_str()), ("", ""));
-    let env = [("B", "1"), ("A", "x=y"), ("EMPTY", "")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let end = world.run(&image, PodSetup { env: env.into(), ..with_args(&["app", "--flag", "é"]) });
+    let env = ["B=1", "A=x=y", "EMPTY="].iter().collect();
+    let end = world.run(&image, PodSetup { env, ..with_args(&["app", "--flag", "é"]) });
     assert_eq!((end.stdout.as_str(), end.stderr.as_str()), ("B=1\0A=x=y\0EMPTY=\0", "app\0--flag\0é\0"));
 }
 

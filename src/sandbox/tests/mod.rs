@@ -4,13 +4,14 @@ mod checked;
 mod exits;
 mod explained;
 mod floors;
+mod hosts;
 mod isolation;
 mod memory;
 mod refused;
 mod stops;
 
 use super::{Sandbox, SandboxConfig};
-use crate::exec::{Busy, LoadError, Outcome, PodLog, PodSetup, Runtime, Stream};
+use crate::exec::{Busy, LoadError, Outcome, PodLog, PodSetup, Runtime, Stream, Texts};
 use crate::model::PodTemplate;
 use crate::modules::Modules;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,14 +66,18 @@ impl World {
     /// Runs a pod to its end, with ticks, on a current-thread runtime with timers.
     fn try_run(&self, image: &str, pod: PodSetup) -> Result<End, Busy> {
         let code = self.load(image, pod.fuel).unwrap_or_else(|error| panic!("{}", error.message));
+        let (outcome, stdout, stderr) = self.run_code(code, pod)?;
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        Ok(End { outcome, stdout: text(stdout), stderr: text(stderr) })
+    }
+
+    /// As [`World::try_run`]; gives the outcome, stdout and stderr.
+    fn run_code(&self, code: super::Code, pod: PodSetup) -> Result<(Outcome, Vec<u8>, Vec<u8>), Busy> {
         let log = PodLog::default();
         let outcome = self.ticking(|| in_runtime(self.sandbox.run(code, pod, log.clone())))?;
-        let text = |stream: Stream, runs: &[(Stream, Vec<u8>)]| {
-            let bytes = runs.iter().filter(|(of, _)| *of == stream).flat_map(|(_, bytes)| bytes.clone()).collect();
-            String::from_utf8(bytes).expect("text")
-        };
         let runs = log.take();
-        Ok(End { outcome, stdout: text(Stream::Stdout, &runs), stderr: text(Stream::Stderr, &runs) })
+        let bytes = |stream| runs.iter().filter(|(of, _)| *of == stream).flat_map(|(_, bytes)| bytes.clone()).collect();
+        Ok((outcome, bytes(Stream::Stdout), bytes(Stream::Stderr)))
     }
 
     /// Does `work` while another thread ticks.
@@ -103,11 +108,11 @@ fn in_runtime<T>(work: impl Future<Output = T>) -> T {
 
 /// A pod that gives nothing.
 fn bare() -> PodSetup {
-    PodSetup { args: Vec::new(), env: Vec::new(), memory_bytes_max: None, fuel: None }
+    PodSetup { args: Texts::default(), env: Texts::default(), memory_bytes_max: None, fuel: None }
 }
 
 fn with_args(args: &[&str]) -> PodSetup {
-    PodSetup { args: args.iter().map(|arg| (*arg).to_owned()).collect(), ..bare() }
+    PodSetup { args: args.iter().collect(), ..bare() }
 }
 
 /// Runs a program whose `_start` is `body`, with `proc_exit` as `$exit` and one page of memory.

@@ -279,7 +279,7 @@ fn an_interrupted_run_ends_with_130() {
 #[test]
 fn mistakes_are_told_with_their_place_and_what_to_do() {
     let job = example("pi.yaml");
-    let cases: [(&str, String, i32, &[&str]); 10] = [
+    let cases: [(&str, String, i32, &[&str]); 11] = [
         (
             "unknown field",
             job.replace("backoffLimit", "backofLimit"),
@@ -303,7 +303,15 @@ fn mistakes_are_told_with_their_place_and_what_to_do() {
             "namespace",
             job.replace("metadata:\n  name: pi\n", "metadata:\n  name: pi\n  namespace: my ns\n"),
             2,
-            &["metadata.namespace: Invalid value: \"my ns\"", "stdin:11:3"],
+            &["namespaces \"my ns\" not found", "stdin:11:3", "put the Namespace's manifest beside"],
+        ),
+        (
+            "a Job before the namespace that it is in",
+            job.replace("metadata:\n  name: pi\n", "metadata:\n  name: pi\n  namespace: mine\n")
+                .replace("restartPolicy: Never", "restartPolicy: Always")
+                + "---\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: mine\n",
+            2,
+            &["valid values: \"OnFailure\", \"Never\""],
         ),
         (
             "a comment of wide characters in the list",

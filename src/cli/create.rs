@@ -1,4 +1,4 @@
-//! From manifests to Jobs: everything is checked before the first one is created.
+//! From manifests to Jobs: namespaces are created first, and every Job is checked before the first one is created.
 //!
 //! Speaks to an engine in this process or to a server, through a [`Door`]; the requests and the error texts are the same.
 
@@ -20,6 +20,12 @@ pub(super) struct Work {
     pub(super) namespace: String,
     /// One program alone: its output is raw and its exit code is ours.
     pub(super) is_program: bool,
+}
+
+impl Work {
+    fn of_kind(&self, kind: &str) -> impl Iterator<Item = &Manifest> {
+        self.manifests.iter().filter(move |manifest| manifest.kind() == kind)
+    }
 }
 
 /// Whoever takes the manifests.
@@ -63,18 +69,12 @@ impl Door<'_> {
 
 pub(super) async fn create_all(work: &Work, door: &mut Door<'_>, mode: Mode) -> Result<Vec<Followed>, CliError> {
     let mut jobs = Vec::new();
-    for manifest in &work.manifests {
-        match manifest.kind() {
-            "Job" => {
-                let (job, is_new) = create_job(manifest, work, door).await?;
-                if is_new && mode == Mode::Plain {
-                    tell(&format!("job.batch/{} created", job.name));
-                }
-                jobs.push(job);
-            }
-            "Namespace" => create_namespace(manifest, &work.sources, door).await?,
-            _ => unreachable!("every kind was checked"),
+    for manifest in work.of_kind("Job") {
+        let (job, is_new) = create_job(manifest, work, door).await?;
+        if is_new && mode == Mode::Plain {
+            tell(&format!("job.batch/{} created", job.name));
         }
+        jobs.push(job);
     }
     Ok(jobs)
 }
@@ -84,23 +84,21 @@ fn jobs_path(manifest: &Manifest, work: &Work) -> String {
     format!("/apis/batch/v1/namespaces/{}/jobs", path_segment(namespace))
 }
 
-/// Every manifest is looked at before the first one runs.
+/// Every manifest is looked at before the first Job is created; a Job is looked at in its namespace, so namespaces are made.
 pub(super) async fn check_all(work: &Work, door: &mut Door<'_>) -> Result<(), CliError> {
-    for manifest in &work.manifests {
-        match manifest.kind() {
-            "Job" => {
-                let path = format!("{}?dryRun=All&fieldValidation=Strict", jobs_path(manifest, work));
-                let answer = door.post(&path, &manifest.document.value).await?;
-                // A namespace may be one of the manifests, a Job may be there from an earlier run.
-                if !matches!(answer.status, 404 | 409) {
-                    accepted(answer, manifest, &work.sources)?;
-                }
-            }
-            "Namespace" => {}
-            other => {
-                return Err(CliError::new(code::USAGE, format!("kind {other:?} cannot be run; Job and Namespace can"))
-                    .at(manifest.place(&work.sources, "kind")));
-            }
+    if let Some(manifest) = work.manifests.iter().find(|manifest| !matches!(manifest.kind(), "Job" | "Namespace")) {
+        let what = format!("kind {:?} cannot be run; Job and Namespace can", manifest.kind());
+        return Err(CliError::new(code::USAGE, what).at(manifest.place(&work.sources, "kind")));
+    }
+    for manifest in work.of_kind("Namespace") {
+        create_namespace(manifest, &work.sources, door).await?;
+    }
+    for manifest in work.of_kind("Job") {
+        let path = format!("{}?dryRun=All&fieldValidation=Strict", jobs_path(manifest, work));
+        let answer = door.post(&path, &manifest.document.value).await?;
+        // A Job may be there from an earlier run.
+        if answer.status != 409 {
+            accepted(answer, manifest, &work.sources)?;
         }
     }
     Ok(())
@@ -183,6 +181,10 @@ fn accepted(response: Answer, manifest: &Manifest, sources: &[Source]) -> Result
     let message = response.body["message"].as_str().unwrap_or("refused without a reason");
     if response.status >= 500 || response.status == 429 {
         return Err(CliError::new(code::ENGINE, message));
+    }
+    if response.status == 404 && response.body["details"]["kind"] == "namespaces" {
+        let error = CliError::new(code::USAGE, message).at(manifest.place(sources, "metadata.namespace"));
+        return Err(error.help("put the Namespace's manifest beside the Job's, or name a namespace that is there"));
     }
     let field = response.body.pointer("/details/causes/0/field").and_then(Value::as_str);
     let unknown =

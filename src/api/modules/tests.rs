@@ -147,7 +147,7 @@ fn a_module_is_uploaded_described_listed_and_removed() {
             let list = world.get(path).await.body;
             let tags: Vec<&str> =
                 list["items"].as_array().expect("items").iter().filter_map(|i| i["tag"].as_str()).collect();
-            assert_eq!(tags.len(), 10, "two and eight built-in ones: {list}");
+            assert_eq!(tags.len(), 11, "two and nine built-in ones: {list}");
             assert_eq!(list["items"][2]["builtin"], true);
         }
         assert_eq!(world.get("/modules/coracle/hello").await.body["builtin"], true);

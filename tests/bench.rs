@@ -69,7 +69,8 @@ fn floor_and_job_take_an_image_or_a_file() {
 fn jobs_are_created_in_both_encodings() {
     for encoding in ["json", "protobuf"] {
         let args = ["jobs", "--jobs", "40", "--in-flight", "7", "--rounds", "2", "--encoding", encoding];
-        let json = measured(&args, &[OF_PODS.as_slice(), &OF_RATES, &["create.p50_ms", "create.p99_ms"]].concat());
+        let json =
+            measured(&args, &[OF_PODS.as_slice(), &OF_RATES, &["create.p50_ms", "client_cpu_us_per_pod"]].concat());
         assert!(json["encoding"] == encoding && json["rss_bytes_per_job"].is_number(), "{json}");
     }
 }
@@ -102,7 +103,8 @@ fn a_recovery_is_measured_with_every_pod_there_again() {
 
 #[test]
 fn watchers_see_every_pod() {
-    let of_watchers = ["without_pods_per_s", "without_cpu_us_per_pod", "watched_bytes_per_pod", "floor_ratio"];
+    let of_watchers =
+        ["without_pods_per_s", "without_cpu_us_per_pod", "watched_bytes_per_pod", "client_cpu_us_per_pod"];
     let args = ["watch", "--indexes", "200", "--watchers", "2", "--rounds", "1"];
     let json = measured(&args, &[OF_PODS.as_slice(), &OF_RATES, &of_watchers].concat());
     assert!(json["events_per_pod"].as_f64().is_some_and(|events| events >= 2.0), "{json}");

@@ -89,6 +89,11 @@ impl Used {
         }
     }
 
+    /// What this process has used until now.
+    pub(super) fn here() -> Self {
+        Self::of(std::process::id())
+    }
+
     /// What was used between `before` and this.
     pub(super) fn since(&self, before: &Self) -> Self {
         let thread = |(name, us): (&String, &u64)| {
@@ -110,6 +115,11 @@ impl Used {
         self.process_us += other.process_us;
         self.written += other.written;
         self.stored += other.stored;
+    }
+
+    /// CPU time of all its threads, µs: the finer figure, unless threads have ended.
+    pub(super) fn total_us(&self) -> u64 {
+        self.process_us.max(self.cpu_us())
     }
 
     /// CPU time of its living threads, µs.

@@ -33,7 +33,7 @@ pub(super) fn job(args: &JobArgs) -> Result<u8, CliError> {
     let module = Module::of(&args.image.image)?;
     let (pods, parallelism) = (args.pods.pods, args.parallelism.parallelism);
     let floor = Floor::open(&module, pods)?;
-    let measured = on_stage(&module, args.data.data_dir.as_deref(), async |stage| {
+    let (floors, jobs, used, memory, disk) = on_stage(&module, args.data.data_dir.as_deref(), async |stage| {
         let name = stage.names.next();
         stage.run(&name, pods.min(WARM_PODS), parallelism).await?;
         let (mut floors, mut jobs, mut used) = (Vec::new(), Vec::new(), Used::default());
@@ -45,9 +45,7 @@ pub(super) fn job(args: &JobArgs) -> Result<u8, CliError> {
             used.add(&of_round);
         }
         Ok((floors, jobs, used, stage.memory(), file_system(stage.spawned.dir())))
-    });
-    floor.stop();
-    let (floors, jobs, used, memory, disk) = measured?;
+    })?;
     let mut report = Report::new(
         "job",
         &[
@@ -62,6 +60,8 @@ pub(super) fn job(args: &JobArgs) -> Result<u8, CliError> {
     report.rate("job", "", &jobs);
     let counted = u64::from(pods) * u64::from(args.rounds.rounds);
     report.cost("", &used, counted);
+    floor.tell_cpu(&mut report, &used, counted);
+    floor.stop();
     let kept = counted + u64::from(pods.min(WARM_PODS));
     report.memory("", memory, &format!("with {} ended pods", grouped(kept)));
     report.say(ratio(rate(&jobs), rate(&floors)), args.rounds.json);

@@ -50,6 +50,7 @@ struct Measured {
     floors: Vec<Round>,
     jobs: Vec<Round>,
     used: Used,
+    client: Used,
     /// From a request until its answer, µs.
     creates_us: Vec<u64>,
     /// What the server's memory grew by in each round, bytes; a round in which it shrank counts as 0.
@@ -62,9 +63,7 @@ struct Measured {
 pub(super) fn jobs(args: &JobsArgs) -> Result<u8, CliError> {
     let module = Module::of(&args.image.image)?;
     let floor = Floor::open(&module, args.jobs)?;
-    let measured = on_stage(&module, args.data.data_dir.as_deref(), async |stage| rounds(args, &floor, stage).await);
-    floor.stop();
-    let measured = measured?;
+    let measured = on_stage(&module, args.data.data_dir.as_deref(), async |stage| rounds(args, &floor, stage).await)?;
     let encoding = args.encoding.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
     let settings = [
         ("image", module.image.into()),
@@ -81,6 +80,9 @@ pub(super) fn jobs(args: &JobsArgs) -> Result<u8, CliError> {
     report.field("create", create);
     let counted = u64::from(args.jobs) * u64::from(args.rounds.rounds);
     report.cost("", &measured.used, counted);
+    report.client(&measured.client, counted);
+    floor.tell_cpu(&mut report, &measured.used, counted);
+    floor.stop();
     let kept = counted + u64::from(args.jobs.min(WARM_PODS));
     report.memory("", measured.memory, &format!("with {} ended Jobs", grouped(kept)));
     let a_job = ratio(median(&measured.grew).unwrap_or(0), args.jobs.into());
@@ -96,9 +98,10 @@ async fn rounds(args: &JobsArgs, floor: &Floor, stage: &mut Stage) -> Result<Mea
     client.round(args, stage, args.jobs.min(WARM_PODS)).await?;
     for _ in 0..args.rounds.rounds {
         measured.floors.push(floor.round(args.jobs)?);
-        let (memory, used) = (stage.memory().sum(), stage.used());
+        let (memory, used, client_used) = (stage.memory().sum(), stage.used(), Used::here());
         let (round, creates_us) = client.round(args, stage, args.jobs).await?;
         measured.used.add(&stage.used().since(&used));
+        measured.client.add(&Used::here().since(&client_used));
         measured.grew.push(stage.memory().sum().saturating_sub(memory));
         measured.jobs.push(round);
         measured.creates_us.extend(creates_us);

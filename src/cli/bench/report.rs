@@ -67,7 +67,7 @@ impl Report {
         let mut shown: Vec<_> = by_thread.iter().filter(|(_, us)| **us >= SHOWN_US_MIN).collect();
         shown.sort_by(|a, b| b.1.total_cmp(a.1));
         let shown: Vec<String> = shown.iter().map(|(name, us)| format!("{name} {us:.2}")).collect();
-        let total = per_pod(used.process_us.max(used.cpu_us()));
+        let total = per_pod(used.total_us());
         let whose = prefix.replace('_', " ");
         self.line("cpu", &format!("{whose}{total:.2} µs a pod, by thread: {}", shown.join(", ")));
         let (written, stored) = (per_pod(used.written), per_pod(used.stored));
@@ -76,6 +76,13 @@ impl Report {
         self.field(&format!("{prefix}cpu_us_per_pod_by_thread"), json!(by_thread));
         self.field(&format!("{prefix}bytes_written_per_pod"), written);
         self.field(&format!("{prefix}disk_bytes_per_pod"), stored);
+    }
+
+    /// What this process, the client, used for `pods` pods: it shares the cores with the server.
+    pub(super) fn client(&mut self, used: &Used, pods: u64) {
+        let per_pod = ratio(used.cpu_us(), pods).unwrap_or(0.0);
+        self.line("client", &format!("{per_pod:.2} µs a pod in this process, which shares the cores"));
+        self.field("client_cpu_us_per_pod", per_pod);
     }
 
     /// The server's memory at `when`. `prefix` begins the fields' names.

@@ -54,6 +54,8 @@ struct Measured {
     /// Until the Job was complete.
     complete: Vec<Round>,
     with_used: Used,
+    /// What the watchers took, with the little that creates the Job and waits for it.
+    client: Used,
     read: Read,
     memory: Memory,
     disk: String,
@@ -74,9 +76,7 @@ struct Read {
 pub(super) fn watch(args: &WatchArgs) -> Result<u8, CliError> {
     let module = Module::of(&args.image.image)?;
     let floor = Floor::open(&module, args.pods.pods)?;
-    let measured = on_stage(&module, args.data.data_dir.as_deref(), async |stage| rounds(args, &floor, stage).await);
-    floor.stop();
-    let measured = measured?;
+    let measured = on_stage(&module, args.data.data_dir.as_deref(), async |stage| rounds(args, &floor, stage).await)?;
     let settings = [
         ("image", module.image.into()),
         ("pods", args.pods.pods.into()),
@@ -85,11 +85,12 @@ pub(super) fn watch(args: &WatchArgs) -> Result<u8, CliError> {
         ("watchers", args.watchers.into()),
         ("data_on", measured.disk.as_str().into()),
     ];
-    report(args, Report::new("watch", &settings), &measured);
+    report(args, &floor, Report::new("watch", &settings), &measured);
+    floor.stop();
     Ok(code::DONE)
 }
 
-fn report(args: &WatchArgs, mut report: Report, measured: &Measured) {
+fn report(args: &WatchArgs, floor: &Floor, mut report: Report, measured: &Measured) {
     let pods = u64::from(args.pods.pods) * u64::from(args.rounds.rounds);
     report.rate("floor", "floor_", &measured.floors);
     report.rate("without", "without_", &measured.without);
@@ -97,6 +98,8 @@ fn report(args: &WatchArgs, mut report: Report, measured: &Measured) {
     report.rate("with", "", &measured.with);
     report.cost("without_", &measured.without_used, pods);
     report.cost("", &measured.with_used, pods);
+    report.client(&measured.client, pods);
+    floor.tell_cpu(&mut report, &measured.with_used, pods);
     let read = &measured.read;
     let each = pods * u64::from(args.watchers);
     let per_pod = |amount| ratio(amount, each).unwrap_or(0.0);
@@ -115,7 +118,7 @@ fn report(args: &WatchArgs, mut report: Report, measured: &Measured) {
     report.field("expired", read.again);
     report.memory("", measured.memory, "at the end");
     let of_floor = ratio(rate(&measured.with), rate(&measured.floors));
-    report.line("floor", &format!("{:.3} of it with watchers", of_floor.unwrap_or(0.0)));
+    report.line("of floor", &format!("{:.3} with watchers", of_floor.unwrap_or(0.0)));
     report.field("floor_ratio", of_floor);
     report.say(ratio(rate(&measured.with), rate(&measured.without)), args.rounds.json);
 }
@@ -145,7 +148,7 @@ async fn watched(args: &WatchArgs, stage: &mut Stage, measured: &mut Measured) -
         let stream = open(&stage.server, &path).await?;
         watchers.spawn(read_all(Arc::clone(&stage.server), path, stream, args.pods.pods.into()));
     }
-    let (before, start) = (stage.used(), machine::instant());
+    let (before, client, start) = (stage.used(), Used::here(), machine::instant());
     measured.complete.push(stage.run(&name, args.pods.pods, args.parallelism.parallelism).await?);
     while let Some(read) = watchers.join_next().await {
         let broke = |error| CliError::new(code::ENGINE, format!("a watcher of the benchmark broke: {error}"));
@@ -156,6 +159,7 @@ async fn watched(args: &WatchArgs, stage: &mut Stage, measured: &mut Measured) -
     }
     measured.with.push(Round::since(start, args.pods.pods));
     measured.with_used.add(&stage.used().since(&before));
+    measured.client.add(&Used::here().since(&client));
     Ok(())
 }
 

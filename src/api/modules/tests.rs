@@ -197,7 +197,7 @@ fn what_cannot_run_is_refused_with_every_reason_and_leaves_nothing() {
             let message = sent.body["message"].as_str().unwrap_or_default();
             texts.iter().for_each(|text| assert!(message.contains(text), "{name}: {text:?} is not in {message:?}"));
             assert_eq!(world.files(), Vec::<String>::new(), "{name}");
-            assert_eq!(world.modules.list().len(), 8, "{name}");
+            assert_eq!(world.modules.list().len(), 9, "{name}");
         }
         let reactor = wasm(r#"(module (import "env" "host_log" (func)))"#);
         let causes = world.put("app", reactor).await.body["details"]["causes"].clone();

@@ -9,7 +9,7 @@ set -euo pipefail
 # The compiler of every file in prebuilt/, as `rustc --version` prints it. Who changes it rebuilds all of them.
 RUSTC_OF_PREBUILT='rustc 1.95.0 (59807616e 2026-04-14)'
 TARGET=wasm32-wasip1
-GUESTS=(crash exit-code hello hog index pi sleep spin)
+GUESTS=(crash exit-code hello hog index pi sleep spin trivial)
 
 die() { # exit code, message
     echo "build.sh: $2" >&2

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, so that wasmtime is linked once.
 
+mod bench;
 mod cli;
 mod client;
 mod crash;

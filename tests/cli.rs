@@ -398,13 +398,3 @@ fn without_arguments_it_shows_examples() {
     assert_eq!(ran.code, 0);
     assert!(ran.out.contains("coracle run examples/pi.yaml"), "{}", ran.out);
 }
-
-#[test]
-fn benchmarks_print_their_ratio_last() {
-    let ran = coracle(&["bench", "job", "--indexes", "500", "--rounds", "1"]);
-    assert_eq!(ran.code, 0, "{}", ran.err);
-    assert!(ran.out.lines().last().is_some_and(|line| line.starts_with("ratio ")), "{}", ran.out);
-    let ran = coracle(&["bench", "job", "--indexes", "500", "--rounds", "1", "--json"]);
-    let json: Value = serde_json::from_str(&ran.out).expect("JSON");
-    assert!(json["ratio"].as_f64().is_some_and(|ratio| ratio > 0.0), "{json}");
-}

@@ -4,7 +4,7 @@
 pub(super) const PREFIX: &str = "coracle/";
 
 /// Name after [`PREFIX`] and bytes.
-pub(super) const BUILTIN: [(&str, &[u8]); 8] = [
+pub(super) const BUILTIN: [(&str, &[u8]); 9] = [
     ("crash", include_bytes!("../../guest-examples/prebuilt/crash.wasm")),
     ("exit-code", include_bytes!("../../guest-examples/prebuilt/exit-code.wasm")),
     ("hello", include_bytes!("../../guest-examples/prebuilt/hello.wasm")),
@@ -13,4 +13,5 @@ pub(super) const BUILTIN: [(&str, &[u8]); 8] = [
     ("pi", include_bytes!("../../guest-examples/prebuilt/pi.wasm")),
     ("sleep", include_bytes!("../../guest-examples/prebuilt/sleep.wasm")),
     ("spin", include_bytes!("../../guest-examples/prebuilt/spin.wasm")),
+    ("trivial", include_bytes!("../../guest-examples/prebuilt/trivial.wasm")),
 ];

@@ -178,7 +178,7 @@ fn a_module_is_uploaded_described_listed_and_removed() {
             let list = world.get(path).await.body;
             let tags: Vec<&str> =
                 list["items"].as_array().expect("items").iter().filter_map(|i| i["tag"].as_str()).collect();
-            assert_eq!(tags.len(), 10, "two and eight built-in ones: {list}");
+            assert_eq!(tags.len(), 11, "two and nine built-in ones: {list}");
             assert_eq!(list["items"][2]["builtin"], true);
         }
         assert_eq!(world.get("/modules/coracle/hello").await.body["builtin"], true);
@@ -228,7 +228,7 @@ fn what_cannot_run_is_refused_with_every_reason_and_leaves_nothing() {
             let message = sent.body["message"].as_str().unwrap_or_default();
             texts.iter().for_each(|text| assert!(message.contains(text), "{name}: {text:?} is not in {message:?}"));
             assert_eq!(world.files(), Vec::<String>::new(), "{name}");
-            assert_eq!(world.modules.list().len(), 8, "{name}");
+            assert_eq!(world.modules.list().len(), 9, "{name}");
         }
         let reactor = wasm(r#"(module (import "env" "host_log" (func)))"#);
         let causes = world.put("app", reactor).await.body["details"]["causes"].clone();

@@ -1,38 +1,57 @@
 //! `coracle bench latency`: how long a one-pod Job takes, beside what the disk takes for one commit.
 //!
 //! A round creates a Job over one HTTPS connection that is kept alive, and ends when a watch that was opened before has shown it
-//! complete. Rounds of the disk alternate with it, in the server's own data directory.
+//! complete. Rounds of the disk alternate with it, in the server's own data directory. With `--load` the same rounds run once
+//! more while a large Job runs.
 
-use super::server::{Completions, Disk, Spawned, create, delete};
+use super::completions::Completions;
+use super::manifest::{Encoding, indexed};
+use super::report::Report;
+use super::rounds::{percentile, ratio};
+use super::server::Disk;
+use super::stage::{JOBS_PATH, Names, create, delete, on_stage};
+use super::{DataArg, ImageArg, Module};
 use crate::cli::error::{CliError, code};
-use crate::cli::local::io_runtime;
+use crate::cli::local::{Local, io_runtime};
+use crate::cli::machine::{self, Memory, file_system, us_since};
 use crate::cli::remote::{Connection, RemoteArgs, Server};
-use crate::cli::{bytes_text, machine, say};
+use crate::model::ConditionType;
+use bytes::Bytes;
 use clap::Args;
-use serde_json::{Value, json};
-use std::fmt::Write as _;
-use std::path::PathBuf;
+use serde_json::Value;
 
 /// Rounds before those that count: they compile the module and fill the caches.
 const WARM: u32 = 5;
 
+/// Pods of the load at a time.
+const LOAD_PARALLELISM: u32 = 10_000;
+
+/// Rounds for each one that counts, at the most: the others outlast the load.
+const TRIES_MAX: u32 = 10;
+
 /// Arguments of `coracle bench latency`.
 #[derive(Debug, Args)]
 pub(super) struct LatencyArgs {
-    /// The module that each Job's pod runs
-    #[arg(long, default_value = "coracle/hello")]
-    image: String,
+    #[command(flatten)]
+    image: ImageArg,
 
     /// Jobs, one after another
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rounds: u32,
 
-    /// The server's data directory; a temporary one when not given
-    #[arg(long, value_name = "DIR", conflicts_with = "server")]
-    data_dir: Option<PathBuf>,
+    /// Then the same again while a Job of this many indexes runs; another begins when it has completed
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    load: Option<u32>,
+
+    /// Without disk and sockets: the router, the control thread, a store in memory and the workers, all in this process
+    #[arg(long, conflicts_with_all = ["server", "data_dir"])]
+    memory: bool,
+
+    #[command(flatten)]
+    data: DataArg,
 
     /// Measure the server that the kubeconfig names instead of one of its own
-    #[arg(long)]
+    #[arg(long, conflicts_with = "data_dir")]
     server: bool,
 
     #[command(flatten)]
@@ -54,121 +73,232 @@ struct Times {
     disk: Vec<u64>,
 }
 
+/// Everything that was measured.
+#[derive(Debug)]
+struct Measured {
+    idle: Times,
+    loaded: Option<Times>,
+    /// How the Jobs got there.
+    way: String,
+    before: Option<Memory>,
+}
+
 /// Runs the rounds and prints what they took.
 pub(super) fn latency(args: &LatencyArgs) -> Result<u8, CliError> {
-    let spawned = if args.server { None } else { Some(Spawned::start(args.data_dir.as_deref())?) };
-    let (times, idle_bytes) = io_runtime()?.block_on(async {
-        let (server, mut connection) = match &spawned {
-            Some(spawned) => {
-                let connection = spawned.ready().await?;
-                (spawned.server()?, connection)
-            }
-            None => {
-                let server = Server::find(&args.remote)?;
-                let connection = server.connection();
-                (server, connection)
-            }
-        };
-        let idle_bytes = spawned.as_ref().map(|spawned| machine::rss_bytes(spawned.pid()));
-        let mut completions = Completions::watch(&mut connection, &server).await?;
-        let disk = spawned.as_ref().map(|spawned| Disk::in_dir(spawned.dir())).transpose().map_err(no_disk)?;
-        let times = rounds(args, &mut connection, &mut completions, disk).await?;
-        Ok::<_, CliError>((times, idle_bytes))
-    })?;
-    report(args, times, idle_bytes);
+    let module = Module::of(&args.image.image)?;
+    let measured = if args.memory {
+        in_memory(args, &module)
+    } else if args.server {
+        there(args, &module)
+    } else {
+        on_stage(&module, args.data.data_dir.as_deref(), async |stage| {
+            let before = Some(stage.memory());
+            let way = format!("over HTTPS, data on {}", file_system(stage.spawned.dir()));
+            let mut disk = Disk::in_dir(stage.spawned.dir()).map(Some).map_err(no_disk)?;
+            let door =
+                Door::Server { connection: &mut stage.connection, completions: &mut stage.completions, deletes: false };
+            let (idle, loaded) = measure(args, &module, door, &mut disk).await?;
+            Ok(Measured { idle, loaded, way, before })
+        })
+    }?;
+    report(args, module.image, measured);
     Ok(code::DONE)
+}
+
+fn there(args: &LatencyArgs, module: &Module) -> Result<Measured, CliError> {
+    io_runtime()?.block_on(async {
+        let server = Server::find(&args.remote)?;
+        let mut connection = server.connection();
+        module.upload(&mut connection).await?;
+        let mut completions = Completions::watch(&mut connection, &server, "").await?;
+        let door = Door::Server { connection: &mut connection, completions: &mut completions, deletes: true };
+        let (idle, loaded) = measure(args, module, door, &mut None).await?;
+        Ok(Measured { idle, loaded, way: format!("of {}", server.url()), before: None })
+    })
+}
+
+fn in_memory(args: &LatencyArgs, module: &Module) -> Result<Measured, CliError> {
+    let local = Local::open(None)?;
+    module.add_to(&local)?;
+    let measured = io_runtime()?.block_on(measure(args, module, Door::Memory(&local), &mut None));
+    local.engine.stop();
+    let (idle, loaded) = measured?;
+    Ok(Measured { idle, loaded, way: "in this process, store in memory".to_owned(), before: None })
 }
 
 fn no_disk(error: std::io::Error) -> CliError {
     CliError::new(code::ENGINE, format!("the disk cannot be measured: {error}"))
 }
 
-async fn rounds(
-    args: &LatencyArgs,
-    connection: &mut Connection,
-    completions: &mut Completions,
-    mut disk: Option<Disk>,
-) -> Result<Times, CliError> {
-    let manifest = json!({
-        "apiVersion": "batch/v1", "kind": "Job", "metadata": { "generateName": "latency-" },
-        "spec": {
-            "backoffLimit": 0,
-            "template": { "spec": { "restartPolicy": "Never", "containers": [{ "name": "c", "image": args.image }] } },
-        },
-    });
-    let mut times = Times::default();
-    for round in 0..WARM + args.rounds {
-        if round == WARM {
-            times = Times::default();
+/// Where Jobs go in.
+enum Door<'a> {
+    Server { connection: &'a mut Connection, completions: &'a mut Completions, deletes: bool },
+    Memory(&'a Local),
+}
+
+impl Door<'_> {
+    async fn create(&mut self, body: Bytes) -> Result<(), CliError> {
+        match self {
+            Self::Server { connection, .. } => create(connection, Encoding::Json, body).await,
+            Self::Memory(local) => {
+                let job: Value = serde_json::from_slice(&body).unwrap_or_default();
+                let answer = local.api.post(JOBS_PATH, &job).await;
+                let refused = || CliError::new(code::USAGE, format!("the Job was refused: {}", answer.body["message"]));
+                (answer.status == 201).then_some(()).ok_or_else(refused)
+            }
         }
-        if let Some(disk) = &mut disk {
+    }
+
+    /// Waits until the Job is shown complete.
+    async fn complete(&mut self, name: &str) -> Result<(), CliError> {
+        let Self::Memory(local) = self else {
+            let Self::Server { completions, .. } = self else { return Ok(()) };
+            return completions.of(name).await;
+        };
+        let view = local.handle().view();
+        loop {
+            let rv = view.rv();
+            if self.has_completed(name)? {
+                return Ok(());
+            }
+            view.shown(rv + 1).await;
+        }
+    }
+
+    /// Whether the Job was shown complete.
+    fn has_completed(&self, name: &str) -> Result<bool, CliError> {
+        match self {
+            Self::Server { completions, .. } => Ok(completions.has_seen(name)),
+            Self::Memory(local) => {
+                let job = local.handle().view().job("default", name);
+                let has = |kind| job.as_ref().is_some_and(|job| job.status.condition(kind).is_some());
+                if has(ConditionType::Failed) {
+                    return Err(CliError::new(code::JOB_FAILED, "the Job failed: the module must end with 0"));
+                }
+                Ok(has(ConditionType::Complete))
+            }
+        }
+    }
+
+    /// Deletes a Job where it would stay behind.
+    async fn clear(&mut self, name: &str) -> Result<(), CliError> {
+        match self {
+            Self::Server { connection, deletes: true, .. } => delete(connection, name).await,
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn measure(
+    args: &LatencyArgs,
+    module: &Module,
+    mut door: Door<'_>,
+    disk: &mut Option<Disk>,
+) -> Result<(Times, Option<Times>), CliError> {
+    let mut names = Names::new("latency");
+    let image = &module.image;
+    rounds(WARM, image, &mut names, &mut door, disk, None).await?;
+    let idle = rounds(args.rounds, image, &mut names, &mut door, disk, None).await?;
+    let Some(pods) = args.load else { return Ok((idle, None)) };
+    let mut load = Load { pods, name: String::new() };
+    let loaded = rounds(args.rounds, image, &mut names, &mut door, disk, Some(&mut load)).await?;
+    door.clear(&load.name).await?;
+    Ok((idle, Some(loaded)))
+}
+
+/// A Job that keeps the server busy.
+struct Load {
+    pods: u32,
+    /// None runs before the first round.
+    name: String,
+}
+
+impl Load {
+    /// Begins a new one where the last one has completed.
+    async fn keep_up(&mut self, image: &str, names: &mut Names, door: &mut Door<'_>) -> Result<(), CliError> {
+        if !self.name.is_empty() && !door.has_completed(&self.name)? {
+            return Ok(());
+        }
+        if !self.name.is_empty() {
+            door.clear(&self.name).await?;
+        }
+        self.name = names.next();
+        door.create(indexed(&self.name, image, &[], self.pods, LOAD_PARALLELISM)).await
+    }
+}
+
+async fn rounds(
+    count: u32,
+    image: &str,
+    names: &mut Names,
+    door: &mut Door<'_>,
+    disk: &mut Option<Disk>,
+    mut load: Option<&mut Load>,
+) -> Result<Times, CliError> {
+    let mut times = Times::default();
+    let mut tries = 0;
+    while times.complete.len() < count as usize {
+        tries += 1;
+        if tries > count.saturating_mul(TRIES_MAX) {
+            return Err(CliError::new(code::USAGE, "the load ends before one Job does").help("give more: --load N"));
+        }
+        if let Some(load) = &mut load {
+            load.keep_up(image, names, door).await?;
+        }
+        if let Some(disk) = disk {
             let start = machine::instant();
             disk.commit().map_err(no_disk)?;
             times.disk.push(us_since(start));
         }
+        let name = names.next();
+        let body = Encoding::Json.one_pod(&name, image);
         let start = machine::instant();
-        let name = create(connection, &manifest).await?;
-        times.create.push(us_since(start));
-        completions.of(&name).await?;
-        times.complete.push(us_since(start));
-        if args.server {
-            delete(connection, &name).await?;
+        door.create(body).await?;
+        let create_us = us_since(start);
+        door.complete(&name).await?;
+        let complete_us = us_since(start);
+        door.clear(&name).await?;
+        // A round counts when the load was there to its end.
+        if load.as_ref().map_or(Ok(true), |load| door.has_completed(&load.name).map(|is_over| !is_over))? {
+            times.create.push(create_us);
+            times.complete.push(complete_us);
         }
     }
     Ok(times)
 }
 
-fn us_since(start: std::time::Instant) -> u64 {
-    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
-}
-
-/// The value that `percent` of `sorted` do not pass.
-fn percentile(sorted: &[u64], percent: usize) -> u64 {
-    let rank = (sorted.len() * percent).div_ceil(100);
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
-fn ms(us: u64) -> f64 {
-    us as f64 / 1000.0
-}
-
-fn report(args: &LatencyArgs, mut times: Times, idle_bytes: Option<u64>) {
-    [&mut times.create, &mut times.complete, &mut times.disk].into_iter().for_each(|all| all.sort_unstable());
-    let both = |sorted: &[u64]| (ms(percentile(sorted, 50)), ms(percentile(sorted, 99)));
-    let (create, complete, disk) = (both(&times.create), both(&times.complete), both(&times.disk));
-    let has_disk = !times.disk.is_empty();
-    if args.json {
-        let of = |(p50, p99): (f64, f64)| json!({"p50_ms": p50, "p99_ms": p99});
-        let result = json!({"bench": "latency", "machine": machine::describe(), "image": args.image, "rounds": args.rounds,
-            "create": of(create), "complete": of(complete), "disk": if has_disk { of(disk) } else { Value::Null },
-            "idle_rss_bytes": idle_bytes});
-        say(&format!("{result}\n"));
-        return;
-    }
-    let line = |name: &str, (p50, p99): (f64, f64), what: &str| {
-        format!("{name:<9} p50 {p50:.2} ms, p99 {p99:.2} ms  ({what})\n")
+fn report(args: &LatencyArgs, image: String, measured: Measured) {
+    let mut settings = vec![("image", image.into()), ("rounds", args.rounds.into()), ("way", measured.way.into())];
+    settings.extend(args.load.map(|load| ("load", load.into())));
+    let mut report = Report::new("latency", &settings);
+    let middle = |times: &Times| {
+        let mut sorted = times.complete.clone();
+        sorted.sort_unstable();
+        percentile(&sorted, 50)
     };
-    let mut text = format!("machine   {}\nsettings  {}, {} rounds\n", machine::describe(), args.image, args.rounds);
-    text += &line("create", create, "POST until 201: durable");
-    text += &line("complete", complete, "POST until the watch shows Complete");
-    if has_disk {
-        text += &line("disk", disk, "4 KiB appended and synced, same directory");
+    let (idle_us, loaded_us) = (middle(&measured.idle), measured.loaded.as_ref().map(middle));
+    for (name, value) in fields(&mut report, measured.idle, "") {
+        report.field(name, value);
     }
-    if let Some(bytes) = idle_bytes {
-        _ = writeln!(text, "rss       {} before the first Job", bytes_text(bytes));
+    if let Some(times) = measured.loaded {
+        let loaded = fields(&mut report, times, ", under load");
+        report.field("loaded", loaded.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Value>());
     }
-    say(&text);
+    let slower = loaded_us.and_then(|loaded_us| ratio(loaded_us, idle_us));
+    if let Some(slower) = slower {
+        report.line("slower", &format!("{slower:.2} times until Complete under load (p50)"));
+    }
+    report.field("slower", slower);
+    if let Some(before) = measured.before {
+        report.memory("", before, "before the first Job");
+    }
+    report.say(None, args.json);
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_values_that_were_measured() {
-        let sorted: Vec<u64> = (1..=200).collect();
-        assert_eq!((percentile(&sorted, 50), percentile(&sorted, 99), percentile(&sorted, 100)), (100, 198, 200));
-        assert_eq!((percentile(&[7], 50), percentile(&[7], 99), percentile(&[], 99)), (7, 7, 0));
-    }
+fn fields(report: &mut Report, times: Times, when: &str) -> [(&'static str, Value); 3] {
+    [
+        ("create", report.times("create", times.create, &format!("POST until 201: durable{when}"))),
+        ("complete", report.times("complete", times.complete, &format!("POST until it is shown Complete{when}"))),
+        ("disk", report.times("disk", times.disk, &format!("4 KiB appended and synced, same directory{when}"))),
+    ]
 }

@@ -2,21 +2,40 @@
 //!
 //! The floor is a bare wasmtime loop in this process with the same engine settings, module and threads; Jobs run on a server of
 //! their own, spoken to over HTTPS as any client does. A ratio is always of one run: the rounds of both alternate, so that a
-//! noisy machine disturbs both alike.
+//! noisy machine disturbs both alike. One file a subcommand; `stage.rs` has the server, `report.rs` what is printed.
 
+mod completions;
+mod floor;
+mod idle;
 mod job;
+mod jobs;
 mod latency;
+mod manifest;
+mod recover;
+mod report;
+mod rounds;
 mod server;
+mod sleepers;
+mod stage;
+mod watch;
 
 use super::error::{CliError, code};
 use super::local::Local;
-use super::{grouped, machine, say};
-use crate::engine::now;
+use super::remote::Connection;
+use super::{inspect, push, run};
+use crate::modules::{Digest, ImageRef};
+use bytes::Bytes;
 use clap::{Args, Subcommand};
-use serde_json::json;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `coracle bench`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Each starts a server of its own on a temporary data directory (--data-dir names another), and prints machine, settings, medians,
+what the server used, and last the ratio; --json prints the same as one object, the ratio under \"ratio\".
+
+Exit codes: 0 measured, 1 a Job failed, 2 wrong usage, 3 the server does not work, or ended while it was measured, 4 the
+module is unknown or refused, or does not end with 0.")]
 pub(super) struct BenchArgs {
     #[command(subcommand)]
     what: What,
@@ -25,23 +44,39 @@ pub(super) struct BenchArgs {
 #[derive(Debug, Subcommand)]
 enum What {
     /// The bare wasmtime loop: same engine settings, no log, no control, no store
-    Floor(Common),
-    /// An Indexed Job on a server of its own, over HTTPS, until a watch sees it complete; beside the floor
+    Floor(floor::FloorArgs),
+    /// One Indexed Job over HTTPS, until a watch sees it complete; beside the floor
     Job(job::JobArgs),
+    /// Many Jobs of one pod each, many requests at once, until a watch has seen all complete; beside the floor
+    Jobs(jobs::JobsArgs),
+    /// Pods that are alive at once: until all run, their memory, and until all are gone
+    Sleepers(sleepers::SleepersArgs),
     /// One-pod Jobs one after another, from their creation until a watch sees them complete; beside the disk
     Latency(latency::LatencyArgs),
+    /// A server that is killed with pods in its store, until it is ready again
+    Recover(recover::RecoverArgs),
+    /// What watchers of a Job's pods cost it
+    Watch(watch::WatchArgs),
+    /// A server with nothing to do
+    Idle(idle::IdleArgs),
 }
 
 #[derive(Debug, Args)]
-struct Common {
-    /// The module that every pod runs
+struct ImageArg {
+    /// What every pod runs: an image, or a .wasm file, which is given to the server
     #[arg(long, default_value = "coracle/hello")]
     image: String,
+}
 
+#[derive(Debug, Args)]
+struct PodsArg {
     /// Pods a round
     #[arg(long = "indexes", visible_alias = "pods", value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pods: u32,
+}
 
+#[derive(Debug, Args)]
+struct RoundsArgs {
     /// Rounds; the median counts
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
@@ -51,79 +86,69 @@ struct Common {
     json: bool,
 }
 
-/// What a round took.
-#[derive(Debug, Clone, Copy)]
-struct Round {
-    pods: u32,
-    ms: u64,
+#[derive(Debug, Args)]
+struct DataArg {
+    /// The server's data directory; a temporary one when not given
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
 }
 
-impl Round {
-    fn per_second(self) -> u64 {
-        u64::from(self.pods) * 1000 / self.ms.max(1)
-    }
-}
-
-fn median(rounds: &[Round]) -> u64 {
-    let mut rates: Vec<u64> = rounds.iter().map(|round| round.per_second()).collect();
-    rates.sort_unstable();
-    rates.get(rates.len() / 2).copied().unwrap_or(0)
+/// Pods of one Job at a time.
+#[derive(Debug, Args)]
+struct ParallelismArg {
+    /// Pods of the Job at a time
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    parallelism: u32,
 }
 
 /// Runs the benchmark and prints it.
 pub(super) fn bench(args: &BenchArgs) -> Result<u8, CliError> {
     match &args.what {
-        What::Floor(common) => floor(common),
+        What::Floor(args) => floor::floor(args),
         What::Job(args) => job::job(args),
+        What::Jobs(args) => jobs::jobs(args),
+        What::Sleepers(args) => sleepers::sleepers(args),
         What::Latency(args) => latency::latency(args),
+        What::Recover(args) => recover::recover(args),
+        What::Watch(args) => watch::watch(args),
+        What::Idle(args) => idle::idle(args),
     }
 }
 
-fn floor_round(local: &Local, common: &Common) -> Result<Round, CliError> {
-    let start = now();
-    let threads = machine::cores() as usize;
-    let result = local
-        .sandbox
-        .floor(&common.image, std::slice::from_ref(&common.image), threads, u64::from(common.pods))
-        .map_err(|error| CliError::new(code::MODULE, format!("the floor cannot be measured: {error}")))?;
-    if result.failed > 0 {
-        return Err(CliError::new(code::MODULE, format!("`{}` must end with 0 to be measured", common.image)));
+/// What the pods run.
+#[derive(Debug)]
+struct Module {
+    /// The name for it.
+    image: String,
+    /// What servers do not have yet.
+    file: Option<(ImageRef, Bytes)>,
+}
+
+impl Module {
+    /// The image that `text` names, or the module in the file that it names.
+    fn of(text: &str) -> Result<Self, CliError> {
+        let path = Path::new(text);
+        if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wasm")) {
+            return Ok(Self { image: text.to_owned(), file: None });
+        }
+        let (bytes, inspection) = inspect::load(path)?;
+        if let Some(error) = inspect::refusal(path, &inspection) {
+            return Err(error);
+        }
+        let image = ImageRef { name: run::job_name(path), tag: None, digest: Some(Digest::of(&bytes)) };
+        Ok(Self { image: image.to_string(), file: Some((image, bytes.into())) })
     }
-    Ok(Round { pods: common.pods, ms: now().since_ms(start) })
-}
 
-fn floor(common: &Common) -> Result<u8, CliError> {
-    let local = Local::open(None)?;
-    // A first round compiles the module and fills the caches.
-    floor_round(&local, &Common { pods: common.pods.min(10_000), image: common.image.clone(), ..*common })?;
-    let rounds = (0..common.rounds).map(|_| floor_round(&local, common)).collect::<Result<Vec<_>, _>>()?;
-    local.engine.stop();
-    if common.json {
-        say(&format!(
-            "{}\n",
-            json!({"bench": "floor", "machine": machine::describe(), "image": common.image,
-            "pods": common.pods, "rounds": common.rounds, "threads": machine::cores(), "floor_pods_per_s": median(&rounds)})
-        ));
-    } else {
-        say(&format!("{}\n{}", heading(common), line("floor", &rounds)));
+    fn add_to(&self, local: &Local) -> Result<(), CliError> {
+        let Some((_, bytes)) = &self.file else { return Ok(()) };
+        let failed = |error| CliError::new(code::MODULE, format!("`{}` {error}", self.image));
+        local.modules.add(bytes).map(drop).map_err(failed)
     }
-    Ok(code::DONE)
-}
 
-fn heading(common: &Common) -> String {
-    format!(
-        "machine   {}\nsettings  {}, {} pods a round, {} rounds, {} threads",
-        machine::describe(),
-        common.image,
-        grouped(u64::from(common.pods)),
-        common.rounds,
-        machine::cores(),
-    )
-}
-
-fn line(name: &str, rounds: &[Round]) -> String {
-    let each: Vec<String> = rounds.iter().map(|round| grouped(round.per_second())).collect();
-    format!("{name:<9} {} pods/s  (median of {})\n", grouped(median(rounds)), each.join(", "))
+    async fn upload(&self, connection: &mut Connection) -> Result<(), CliError> {
+        let Some((image, bytes)) = &self.file else { return Ok(()) };
+        push::upload(connection, image, bytes.clone()).await.map(drop)
+    }
 }
 
 #[cfg(test)]
@@ -131,10 +156,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_round_counts() {
-        let round = |ms| Round { pods: 1000, ms };
-        assert_eq!(median(&[round(1000), round(10), round(500)]), 2000);
-        assert_eq!(median(&[]), 0);
-        assert_eq!(round(0).per_second(), 1_000_000);
+    fn a_module_is_an_image_or_a_file() {
+        let module = Module::of("coracle/hello").expect("an image");
+        assert!(module.image == "coracle/hello" && module.file.is_none());
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("guest-examples/prebuilt/hello.wasm");
+        let module = Module::of(file.to_str().expect("text")).expect("a module");
+        assert!(module.image.starts_with("hello@sha256:") && module.file.is_some());
+        assert_eq!(Module::of("nothing.wasm").expect_err("no file").code(), code::USAGE);
     }
 }

@@ -1,8 +1,9 @@
-//! A server to measure: a process of its own, or one that is there.
+//! A server to measure, as a process of its own, and the disk that it is on.
+//!
+//! Knows processes and the kubeconfig that a server writes, nothing of Jobs. Invariant: the process ends with its value.
 
 use crate::cli::error::{CliError, code};
-use crate::cli::remote::{Connection, RemoteArgs, RemoteError, Server, Stream};
-use serde_json::Value;
+use crate::cli::remote::{Connection, RemoteArgs, Server};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,12 +12,13 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 /// A server that has not answered after so long does not start.
-const START_MAX: Duration = Duration::from_secs(60);
+const START_MAX: Duration = Duration::from_secs(300);
 
-/// It is asked this often whether it is ready.
-const ASK_EVERY: Duration = Duration::from_millis(10);
+/// It is asked this often whether it is ready: what a start takes is measured no finer.
+const ASK_EVERY: Duration = Duration::from_millis(1);
 
-const JOBS_PATH: &str = "/apis/batch/v1/namespaces/default/jobs";
+/// A process that closes its connections because it ends has ended within this time.
+const END_MAX: Duration = Duration::from_secs(1);
 
 /// `coracle serve` in a process that ends with this value.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ pub(super) struct Spawned {
 }
 
 impl Spawned {
-    /// Starts this executable as a server on a free port of this machine.
+    /// Starts this executable as a server.
     pub(super) fn start(data_dir: Option<&Path>) -> Result<Self, CliError> {
         let failed =
             |error: std::io::Error| CliError::new(code::ENGINE, format!("the server cannot be started: {error}"));
@@ -41,15 +43,24 @@ impl Spawned {
         let said = tempfile::NamedTempFile::new().map_err(failed)?;
         let stderr = said.reopen().map_err(failed)?;
         let old = modified(&dir);
-        let child = Command::new(std::env::current_exe().map_err(failed)?)
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(&dir)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(stderr)
-            .spawn()
-            .map_err(failed)?;
+        let child = spawn(&dir, stderr).map_err(failed)?;
         Ok(Self { child, dir, old, said, _temporary: temporary })
+    }
+
+    /// Kills the server as a power cut would.
+    pub(super) fn kill(&mut self) -> Result<(), CliError> {
+        let killed = self.child.kill().and_then(|()| self.child.wait());
+        killed.map(drop).map_err(|error| CliError::new(code::ENGINE, format!("the server cannot be killed: {error}")))
+    }
+
+    /// Starts it again on what is there, once it has ended.
+    pub(super) fn start_again(&mut self) -> Result<(), CliError> {
+        self.old = modified(&self.dir);
+        let emptied = self.said.as_file().set_len(0).and_then(|()| self.said.reopen());
+        let child = emptied.and_then(|stderr| spawn(&self.dir, stderr));
+        self.child =
+            child.map_err(|error| CliError::new(code::ENGINE, format!("the server cannot be started: {error}")))?;
+        Ok(())
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -71,7 +82,7 @@ impl Spawned {
             loop {
                 // A process that has ended stays in /proc as a zombie until it is waited for.
                 if has_ended(self.pid()) {
-                    return Err(self.not_started("the server ended"));
+                    return Err(self.failed("the server ended"));
                 }
                 if modified(&self.dir).is_some_and(|time| Some(time) != self.old) {
                     let mut connection = self.server()?.connection();
@@ -83,13 +94,36 @@ impl Spawned {
                 tokio::time::sleep(ASK_EVERY).await;
             }
         });
-        ready.await.unwrap_or_else(|_elapsed| Err(self.not_started("the server does not become ready")))
+        ready.await.unwrap_or_else(|_elapsed| Err(self.failed("the server does not become ready")))
     }
 
-    fn not_started(&self, what: &str) -> CliError {
+    /// `error`, or that the server has ended where that is the reason.
+    pub(super) async fn ended_of(&self, error: CliError) -> CliError {
+        let ended = tokio::time::timeout(END_MAX, async {
+            while !has_ended(self.pid()) {
+                tokio::time::sleep(ASK_EVERY).await;
+            }
+        });
+        match ended.await {
+            Ok(()) => self.failed("the server ended while it was measured"),
+            Err(_elapsed) => error,
+        }
+    }
+
+    fn failed(&self, what: &str) -> CliError {
         let said = fs::read_to_string(self.said.path()).unwrap_or_default();
         CliError::new(code::ENGINE, format!("{what}; it said:\n{}", said.trim_end()))
     }
+}
+
+fn spawn(dir: &Path, stderr: File) -> std::io::Result<Child> {
+    Command::new(std::env::current_exe()?)
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(stderr)
+        .spawn()
 }
 
 impl Drop for Spawned {
@@ -108,65 +142,6 @@ fn has_ended(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // After the name in parentheses, which may hold anything, comes the state.
     stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
-}
-
-/// Creates a Job and gives its name.
-pub(super) async fn create(connection: &mut Connection, manifest: &Value) -> Result<String, CliError> {
-    let answer = connection.post(JOBS_PATH, manifest).await.map_err(RemoteError::told)?;
-    if answer.status != 201 {
-        return Err(CliError::new(code::USAGE, format!("the Job was refused: {}", answer.body["message"])));
-    }
-    Ok(answer.body.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned())
-}
-
-/// Deletes a Job.
-pub(super) async fn delete(connection: &mut Connection, name: &str) -> Result<(), CliError> {
-    let path = format!("{JOBS_PATH}/{name}?propagationPolicy=Background");
-    connection.delete(&path).await.map(drop).map_err(RemoteError::told)
-}
-
-/// A watch of Jobs that was opened before the Jobs it is to see.
-#[derive(Debug)]
-pub(super) struct Completions(Stream);
-
-impl Completions {
-    pub(super) async fn watch(connection: &mut Connection, server: &Arc<Server>) -> Result<Self, CliError> {
-        let list = connection.get(&format!("{JOBS_PATH}?limit=1")).await.map_err(RemoteError::told)?;
-        if list.status != 200 {
-            return Err(server.answered(&list).told());
-        }
-        let rv = list.body.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or("0");
-        let path = format!("{JOBS_PATH}?watch=true&resourceVersion={rv}");
-        match server.connection().stream(&path).await.map_err(RemoteError::told)? {
-            Ok(stream) => Ok(Self(stream)),
-            Err(answer) => Err(server.answered(&answer).told()),
-        }
-    }
-
-    /// Waits until the Job of this name has completed.
-    pub(super) async fn of(&mut self, name: &str) -> Result<(), CliError> {
-        loop {
-            let Some(line) = self.0.next_line().await.map_err(RemoteError::told)? else {
-                return Err(CliError::new(code::ENGINE, "the server ended the watch"));
-            };
-            let event: Value = serde_json::from_slice(&line).unwrap_or_default();
-            if event["type"] == "ERROR" {
-                let why = event["object"]["message"].as_str().unwrap_or_default();
-                return Err(CliError::new(code::ENGINE, format!("the watch was ended: {why}")));
-            }
-            let object = &event["object"];
-            if object["metadata"]["name"] != name {
-                continue;
-            }
-            let conditions = object["status"]["conditions"].as_array().map_or(&[][..], Vec::as_slice);
-            if conditions.iter().any(|condition| condition["type"] == "Failed") {
-                return Err(CliError::new(code::JOB_FAILED, "the Job failed: the module must end with 0"));
-            }
-            if conditions.iter().any(|condition| condition["type"] == "Complete") {
-                return Ok(());
-            }
-        }
-    }
 }
 
 /// A file that grows by synced pieces: what a commit costs the disk.
@@ -192,41 +167,6 @@ impl Disk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::remote::testing::{Reply, lines, scripted};
-    use serde_json::json;
-
-    fn event(name: &str, kind: &str) -> Value {
-        let conditions = if kind.is_empty() { json!([]) } else { json!([{"type": kind}]) };
-        json!({"type": "MODIFIED", "object": {"metadata": {"name": name}, "status": {"conditions": conditions}}})
-    }
-
-    fn watched(events: Vec<Value>) -> Result<(), CliError> {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(async {
-            let there = scripted(move |asked| match asked.path.as_str() {
-                path if path.ends_with("?limit=1") => {
-                    Reply::Json(200, json!({"metadata": {"resourceVersion": "7"}, "items": []}))
-                }
-                path if path.ends_with("?watch=true&resourceVersion=7") => lines(&events),
-                _ => Reply::Json(404, json!({})),
-            })
-            .await;
-            let mut completions = Completions::watch(&mut there.server.connection(), &there.server).await?;
-            completions.of("a").await
-        })
-    }
-
-    #[test]
-    fn a_completion_is_of_the_job_that_is_waited_for() {
-        assert!(watched(vec![event("b", "Complete"), event("a", ""), event("a", "Complete")]).is_ok());
-        let cases = [
-            (vec![event("a", "Failed")], 1),
-            (vec![event("b", "Complete")], 3),
-            (vec![json!({"type": "ERROR", "object": {"message": "too old"}})], 3),
-        ];
-        for (events, code) in cases {
-            assert_eq!(watched(events.clone()).expect_err("no completion").code(), code, "{events:?}");
-        }
-    }
 
     #[test]
     fn a_process_that_has_ended_is_seen() {

@@ -14,7 +14,7 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use std::io::ErrorKind;
+use std::io::{BufRead as _, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -135,6 +135,21 @@ impl Connection {
     /// DELETE.
     pub(in crate::cli) async fn delete(&mut self, path: &str) -> Result<Answer, RemoteError> {
         self.call(Sent { method: Method::DELETE, ..Sent::get(path, self.silence) }).await
+    }
+
+    /// Any request whose answer nobody has to understand: its status code, and its body as it came.
+    pub(in crate::cli) async fn exchange(
+        &mut self,
+        method: Method,
+        path: &str,
+        content_type: &'static str,
+        body: Bytes,
+    ) -> Result<(u16, Bytes), RemoteError> {
+        let (response, sender) = self.send(&Sent { method, path, content_type, body, patience: self.silence }).await?;
+        let status = response.status().as_u16();
+        let body = self.whole(response.into_body()).await?;
+        self.sender = Some(sender);
+        Ok((status, body))
     }
 
     /// PUT of what is large, and answered once it was looked at.
@@ -367,13 +382,14 @@ impl Stream {
     /// The next whole line, without its end; `None` at the end. Cancel-safe.
     pub(in crate::cli) async fn next_line(&mut self) -> Result<Option<Bytes>, RemoteError> {
         loop {
-            if let Some(at) = self.left[self.looked..].iter().position(|byte| *byte == b'\n') {
-                let mut line = self.left.split_to(self.looked + at + 1);
-                line.truncate(self.looked + at);
+            // The standard library's own search takes many bytes a step.
+            self.looked += (&self.left[self.looked..]).skip_until(b'\n').expect("a slice is read without errors");
+            if self.left[..self.looked].ends_with(b"\n") {
+                let mut line = self.left.split_to(self.looked);
+                line.truncate(self.looked - 1);
                 self.looked = 0;
                 return Ok(Some(line.freeze()));
             }
-            self.looked = self.left.len();
             if self.looked > LINE_BYTES_MAX {
                 return Err(RemoteError::TooLong { url: self.server.url(), bytes_max: LINE_BYTES_MAX });
             }

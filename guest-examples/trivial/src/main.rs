@@ -1,0 +1,3 @@
+//! Ends with 0 and says nothing.
+
+fn main() {}

@@ -49,7 +49,7 @@ impl View {
         let dirty = &mirror.dirty;
         let entries = || dirty.jobs.iter().filter_map(|job| mirror.jobs.get(job));
         let buried = dirty.jobs.iter().filter_map(|job| mirror.gone.get(job));
-        let ahead = entries().filter(|entry| entry.record.status != *entry.shown);
+        let ahead = entries().filter(|entry| entry.record.status != entry.shown);
         let chunk = |(job, number): &(JobId, u32)| {
             let chunks = &mirror.jobs.get(job)?.pods.chunks;
             Some((*job, *number, Arc::clone(chunks.get(*number as usize)?)))
@@ -83,10 +83,11 @@ impl View {
 fn restore_folded(mirror: &mut Mirror, recovered: &Recovered, heads: &Heads) {
     let shown: BTreeMap<JobId, &JobStatus> = recovered.shown.iter().map(|(job, status)| (*job, status)).collect();
     for record in &recovered.jobs {
-        let status = shown.get(&record.id).map_or(&record.status, |status| status);
+        let shown = shown.get(&record.id).map(|status| Arc::new(JobStatus::clone(status)));
+        let shown = shown.unwrap_or_else(|| Arc::clone(&record.status));
         let head = heads.get(&(Arc::clone(&record.namespace), Arc::clone(&record.name))).cloned();
         let head = head.unwrap_or_else(|| (0, Arc::from("")));
-        mirror.insert_job(record.clone(), head, Arc::new(status.clone()), Pods::default());
+        mirror.insert_job(record.clone(), head, shown, Pods::default());
     }
     for chunk in &recovered.chunks {
         if let Some(entry) = mirror.jobs.get_mut(&chunk.job) {

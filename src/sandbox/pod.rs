@@ -6,6 +6,8 @@ use super::limits::Limits;
 use super::outcome::outcome;
 use super::stdio::Output;
 use crate::exec::{Busy, Outcome};
+use std::future::poll_fn;
+use std::pin::pin;
 use wasmtime::Store;
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p1::WasiP1Ctx;
@@ -34,6 +36,13 @@ impl Guest {
 
 /// Runs a guest to its end. Returns `Pending` at each epoch tick; dropping it frees the instance at once.
 pub(super) async fn run(code: Code, guest: Guest, fuel: Option<u64>) -> Result<Outcome, Busy> {
+    let Some(arena) = code.0.arena.clone() else { return in_place(code, guest, fuel).await };
+    let seat = arena.seat().ok_or(Busy)?;
+    let mut run = pin!(in_place(code, guest, fuel));
+    poll_fn(|context| seat.enter(|| run.as_mut().poll(context))).await
+}
+
+async fn in_place(code: Code, guest: Guest, fuel: Option<u64>) -> Result<Outcome, Busy> {
     let loaded = &*code.0;
     let mut store = Store::new(loaded.pre.module().engine(), guest);
     store.limiter(|guest| &mut guest.limits);

@@ -39,13 +39,13 @@ fn silent_store() -> wasmtime::Result<Store<()>> {
 mod tests {
     use super::*;
     use crate::modules::WASI_FUNCTIONS;
-    use crate::sandbox::engine::{Fuel, engine};
+    use crate::sandbox::engine::{Fuel, large};
     use crate::sandbox::stdio::Output;
     use wasmtime::ValType;
 
     #[test]
     fn the_linker_offers_exactly_what_modules_are_inspected_for() {
-        let (engine, _) = engine(1, Fuel::Free).expect("one slot");
+        let (engine, _) = large(1, Fuel::Free).expect("one slot");
         let linker = linker(&engine).expect("links");
         let guest = Guest::new(&[], &[], 0, Output::Nowhere, Output::Nowhere);
         let mut store = Store::new(&engine, guest);

@@ -36,13 +36,13 @@ impl Guest {
 
 /// Runs a guest to its end. Returns `Pending` at each epoch tick; dropping it frees the instance at once.
 pub(super) async fn run(code: Code, guest: Guest, fuel: Option<u64>) -> Result<Outcome, Busy> {
-    let Some(arena) = code.0.arena.clone() else { return in_place(code, guest, fuel).await };
+    let Some(arena) = &code.0.arena else { return run_here(&code, guest, fuel).await };
     let seat = arena.seat().ok_or(Busy)?;
-    let mut run = pin!(in_place(code, guest, fuel));
+    let mut run = pin!(run_here(&code, guest, fuel));
     poll_fn(|context| seat.enter(|| run.as_mut().poll(context))).await
 }
 
-async fn in_place(code: Code, guest: Guest, fuel: Option<u64>) -> Result<Outcome, Busy> {
+async fn run_here(code: &Code, guest: Guest, fuel: Option<u64>) -> Result<Outcome, Busy> {
     let loaded = &*code.0;
     let mut store = Store::new(loaded.pre.module().engine(), guest);
     store.limiter(|guest| &mut guest.limits);
@@ -56,7 +56,7 @@ async fn in_place(code: Code, guest: Guest, fuel: Option<u64>) -> Result<Outcome
     if let Some(fuel) = fuel {
         store.set_fuel(fuel).expect("this engine counts fuel");
     }
-    let ended = start(&mut store, &code).await;
+    let ended = start(&mut store, code).await;
     let left = fuel.map_or(0, |_| store.get_fuel().expect("this engine counts fuel"));
     let spent = fuel.map_or(0, |given| given.saturating_sub(left));
     outcome(ended, store.data(), spent)

@@ -217,7 +217,7 @@ fn another_format_is_refused() {
 #[test]
 fn broken_rows_are_named() {
     let cases = [
-        ("batches, row 2", "UPDATE batches SET facts = x'01ff' WHERE seq = 2"),
+        ("batches, row 2", "UPDATE batches SET facts = x'02ff' WHERE seq = 2"),
         ("batches, row 1", "UPDATE batches SET facts = 'text' WHERE seq = 1"),
         ("batches, row 2", "UPDATE batches SET rv_last = rv_last + 1 WHERE seq = 2"),
         ("batches, row 2", "UPDATE batches SET rv_first = -1 WHERE seq = 2"),
@@ -228,7 +228,7 @@ fn broken_rows_are_named() {
         ("meta boot", "UPDATE meta SET value = 'x' WHERE key = 'boot'"),
         ("meta next_job", "UPDATE meta SET value = -1 WHERE key = 'next_job'"),
         ("meta next_job", "UPDATE meta SET value = 1 << 32 WHERE key = 'next_job'"),
-        ("meta events", "UPDATE meta SET value = x'01ff' WHERE key = 'events'"),
+        ("meta events", "UPDATE meta SET value = x'02ff' WHERE key = 'events'"),
         ("reading chunks", "DROP TABLE chunks"),
     ];
     for (place, sql) in cases {

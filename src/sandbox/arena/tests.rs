@@ -193,7 +193,7 @@ proptest! {
         let (pages, pre) = world.guests[0].clone();
         prop_assert_eq!(pages, 1);
         let size = i64::from((1 + grow) * PAGE_U32);
-        let at = near.map_or(i64::from(at), |near| size + near);
+        let at = near.map_or_else(|| i64::from(at), |near| size + near);
         let address = u32::try_from(at).expect("in range").cast_signed();
         let accesses = [
             ("load8", at, 1), ("load64", at, 8), ("load_far", at + 0x7fff_ffff, 4), ("load_vector", at + 16, 16),

@@ -228,7 +228,7 @@ fn broken_rows_are_named() {
         ("meta boot", "UPDATE meta SET value = 'x' WHERE key = 'boot'"),
         ("meta next_job", "UPDATE meta SET value = -1 WHERE key = 'next_job'"),
         ("meta next_job", "UPDATE meta SET value = 1 << 32 WHERE key = 'next_job'"),
-        ("meta events", "UPDATE meta SET value = x'02ff' WHERE key = 'events'"),
+        ("meta events", "UPDATE meta SET value = x'01ff' WHERE key = 'events'"),
         ("reading chunks", "DROP TABLE chunks"),
     ];
     for (place, sql) in cases {

@@ -2,8 +2,8 @@
 
 use coracle::base::{JobId, NO_INDEX, Rng, Time, Uid};
 use coracle::model::{
-    Batch, Condition, ConditionReason, ConditionType, Counted, DocWrite, Event, EventNote, Fact, IndexRun, Kind,
-    LogExtent, PodEnd, Reason, Waiting,
+    Batch, Condition, ConditionReason, ConditionType, Counted, DocWrite, EngineKind, Event, EventNote, Fact, IndexRun,
+    Kind, LogExtent, PodEnd, Reason, Waiting,
 };
 use coracle::store::{Sqlite, Store};
 use coracle::view::{Change, ChangeKind, Cursor, Filter, Object, Topic, View};
@@ -192,7 +192,10 @@ impl History {
     fn start(&mut self, job: JobId, state: &mut Job, at: Time) {
         let mut pods = self.some(state, |pod| !pod.is_running && !pod.is_stopping);
         pods.iter_mut().for_each(|pod| pod.is_running = true);
-        self.says(Fact::PodsStarted { job, pods: pods.iter().map(|pod| (pod.ordinal, at)).collect() });
+        self.says(Fact::PodsStarted {
+            job,
+            pods: pods.iter().map(|pod| (pod.ordinal, at, EngineKind::Large)).collect(),
+        });
         state.living.extend(pods);
     }
 
@@ -229,6 +232,7 @@ impl History {
             run_ms: self.below(5000),
             exit_code,
             reason: if exit_code == 0 { Reason::Completed } else { Reason::Error },
+            engine: (exit_code != 1).then_some(EngineKind::Small),
             counted: match exit_code {
                 0 => Counted::Succeeded,
                 1 => Counted::Failed,

@@ -6,7 +6,7 @@ use crate::api::Api;
 use crate::engine::{Engine, EngineConfig, EngineError, Handle};
 use crate::exec::LOG_BYTES_MAX_DEFAULT;
 use crate::modules::Modules;
-use crate::sandbox::{Sandbox, SandboxConfig};
+use crate::sandbox::{SLOTS_MAX_S, Sandbox, SandboxConfig};
 use crate::store::{Sqlite, Store, StoreError};
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::ErrorKind;
@@ -14,9 +14,6 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::runtime::Runtime;
-
-/// Pods alive at once in all, at the most: the address space that their memories reserve is 4 GiB each.
-const SLOTS: usize = 4096;
 
 /// Memory of a pod that sets no limit, bytes.
 const MEMORY_BYTES_DEFAULT: u64 = 256 << 20;
@@ -51,7 +48,7 @@ impl Local {
         let config = SandboxConfig {
             cache_dir: within("cache").or_else(user_cache),
             memory_bytes_default: MEMORY_BYTES_DEFAULT,
-            slots: SLOTS,
+            slots: SLOTS_MAX_S,
         };
         let sandbox = Sandbox::new(config, Arc::clone(&modules))
             .map_err(|error| CliError::new(code::ENGINE, format!("the sandbox cannot be set up: {error}")))?;

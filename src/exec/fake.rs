@@ -1,7 +1,7 @@
 //! A scripted sandbox for the workers' tests: a pod's arguments say what its guest does.
 
 use super::{Busy, Checked, LoadError, Outcome, PodLog, PodSetup, Runtime, Stream, Trace};
-use crate::model::{PodTemplate, Reason};
+use crate::model::{EngineKind, PodTemplate, Reason};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -114,6 +114,10 @@ impl Runtime for Fake {
 
     fn cached(&self, template: &PodTemplate) -> Option<String> {
         self.cached.lock().expect("no panic while it is held").get(&template.image).cloned()
+    }
+
+    fn engine(&self, _: &String) -> EngineKind {
+        EngineKind::Small
     }
 
     fn load(&self, template: &PodTemplate) -> Result<String, LoadError> {

@@ -213,7 +213,9 @@ impl<R: Runtime> Worker<R> {
             self.end(guest, stopped());
         } else if let Some(queued) = self.remove_queued(pod) {
             let started = queued.announced.unwrap_or(self.now);
-            let exit = exit(&queued.launch, started, self.now, stopped(), LogExtent::default());
+            let ran = queued.announced.and(queued.code.as_ref());
+            let engine = ran.map(|code| self.seat.runtime.engine(code));
+            let exit = exit(&queued.launch, (started, self.now), engine, stopped(), LogExtent::default());
             self.report.exits.push(exit);
         }
     }
@@ -291,7 +293,8 @@ impl<R: Runtime> Worker<R> {
             Ok(Begun::NotLoaded) => self.wait_for_load(queued),
             Ok(Begun::Refused(error)) => self.refuse(&queued.launch, error),
             Err(text) => {
-                let exit = exit(&queued.launch, self.now, self.now, panicked(text), LogExtent::default());
+                let times = (self.now, self.now);
+                let exit = exit(&queued.launch, times, None, panicked(text), LogExtent::default());
                 self.report.exits.push(exit);
             }
         }
@@ -332,6 +335,7 @@ impl<R: Runtime> Worker<R> {
         let Queued { launch, announced, .. } = queued;
         let Launch { job, ordinal, slot: pod_slot, .. } = launch;
         let started = announced.unwrap_or(self.now);
+        let engine = self.seat.runtime.engine(&code);
         let guest = Guest {
             launch,
             code,
@@ -344,7 +348,7 @@ impl<R: Runtime> Worker<R> {
         };
         let (slot, turn) = self.guests.start(guest);
         if matches!(turn, Turn::Parked) && announced.is_none() {
-            self.report.started.push(Started { job, ordinal, slot: pod_slot, at: started });
+            self.report.started.push(Started { job, ordinal, slot: pod_slot, at: started, engine });
             if let Some(guest) = self.guests.get_mut(slot) {
                 guest.is_announced = true;
             }
@@ -410,7 +414,8 @@ impl<R: Runtime> Worker<R> {
         let was_live = extent.segment != NO_SEGMENT;
         let extent = self.writer.append(job, ordinal, extent, &log, self.now);
         let trace = outcome.trace.take().filter(|trace| !trace.0.is_empty());
-        let exit = exit(&launch, started, self.now, outcome, extent);
+        let engine = self.seat.runtime.engine(&code);
+        let exit = exit(&launch, (started, self.now), Some(engine), outcome, extent);
         match trace {
             Some(trace) => {
                 self.show_extent(job, ordinal, extent);

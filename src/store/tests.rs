@@ -217,7 +217,7 @@ fn another_format_is_refused() {
 #[test]
 fn broken_rows_are_named() {
     let cases = [
-        ("batches, row 2", "UPDATE batches SET facts = x'01ff' WHERE seq = 2"),
+        ("batches, row 2", "UPDATE batches SET facts = x'02ff' WHERE seq = 2"),
         ("batches, row 1", "UPDATE batches SET facts = 'text' WHERE seq = 1"),
         ("batches, row 2", "UPDATE batches SET rv_last = rv_last + 1 WHERE seq = 2"),
         ("batches, row 2", "UPDATE batches SET rv_first = -1 WHERE seq = 2"),

@@ -162,7 +162,7 @@ impl Mirror {
                 self.create_pods(rv, job, *at, *first, *count, indexes)
             }
             Fact::PodsStarted { pods, .. } => {
-                self.step(rv, job, pods.iter().map(|(ordinal, at)| (*ordinal, PodStep::Started(*at))));
+                self.step(rv, job, pods.iter().map(|(ordinal, at, engine)| (*ordinal, PodStep::Started(*at, *engine))));
             }
             Fact::PodsWaiting { pods, .. } => {
                 self.step(rv, job, pods.iter().map(|waiting| (waiting.ordinal, PodStep::Waiting(waiting))));

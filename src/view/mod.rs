@@ -21,6 +21,7 @@ mod tests;
 
 pub use doc::{JobDoc, JobKey};
 pub use events::{EVENT_KEPT_MS, EVENTS_MAX};
+pub use fold::Folding;
 pub use objects::{EventObject, JobObject, NamespaceObject, Object, PodObject};
 pub use read::{JobSnapshot, PodList, View};
 pub use render::{INDEX_KEY, NODE_NAME, TRACKING_FINALIZER};

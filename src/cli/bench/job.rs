@@ -3,7 +3,7 @@
 use super::server::{Completions, Spawned, create};
 use super::{Common, Round, floor_round, heading, line, median};
 use crate::cli::error::{CliError, code};
-use crate::cli::local::{Local, io_runtime};
+use crate::cli::local::{Local, StoreKind, io_runtime};
 use crate::cli::remote::Connection;
 use crate::cli::{bytes_text, grouped, machine, say};
 use crate::engine::now;
@@ -51,7 +51,7 @@ impl Cost {
 pub(super) fn job(args: &JobArgs) -> Result<u8, CliError> {
     // The floor needs the sandbox alone; the engine around it is idle.
     let local = Local::open(None)?;
-    let spawned = Spawned::start(args.data_dir.as_deref())?;
+    let spawned = Spawned::start(args.data_dir.as_deref(), StoreKind::Disk)?;
     let common = &args.common;
     let measured = io_runtime()?.block_on(async {
         let mut connection = spawned.ready().await?;

@@ -5,7 +5,7 @@
 
 use super::server::{Completions, Disk, Spawned, create, delete};
 use crate::cli::error::{CliError, code};
-use crate::cli::local::io_runtime;
+use crate::cli::local::{StoreKind, io_runtime};
 use crate::cli::remote::{Connection, RemoteArgs, Server};
 use crate::cli::{bytes_text, machine, say};
 use clap::Args;
@@ -30,6 +30,10 @@ pub(super) struct LatencyArgs {
     /// The server's data directory; a temporary one when not given
     #[arg(long, value_name = "DIR", conflicts_with = "server")]
     data_dir: Option<PathBuf>,
+
+    /// Where that server keeps Jobs and pods; in memory, no disk takes part
+    #[arg(long, value_enum, value_name = "STORE", default_value_t, conflicts_with = "server")]
+    store: StoreKind,
 
     /// Measure the server that the kubeconfig names instead of one of its own
     #[arg(long)]
@@ -56,7 +60,7 @@ struct Times {
 
 /// Runs the rounds and prints what they took.
 pub(super) fn latency(args: &LatencyArgs) -> Result<u8, CliError> {
-    let spawned = if args.server { None } else { Some(Spawned::start(args.data_dir.as_deref())?) };
+    let spawned = if args.server { None } else { Some(Spawned::start(args.data_dir.as_deref(), args.store)?) };
     let (times, idle_bytes) = io_runtime()?.block_on(async {
         let (server, mut connection) = match &spawned {
             Some(spawned) => {
@@ -71,7 +75,8 @@ pub(super) fn latency(args: &LatencyArgs) -> Result<u8, CliError> {
         };
         let idle_bytes = spawned.as_ref().map(|spawned| machine::rss_bytes(spawned.pid()));
         let mut completions = Completions::watch(&mut connection, &server).await?;
-        let disk = spawned.as_ref().map(|spawned| Disk::in_dir(spawned.dir())).transpose().map_err(no_disk)?;
+        let on_disk = spawned.as_ref().filter(|_| args.store == StoreKind::Disk);
+        let disk = on_disk.map(|spawned| Disk::in_dir(spawned.dir())).transpose().map_err(no_disk)?;
         let times = rounds(args, &mut connection, &mut completions, disk).await?;
         Ok::<_, CliError>((times, idle_bytes))
     })?;
@@ -141,7 +146,7 @@ fn report(args: &LatencyArgs, mut times: Times, idle_bytes: Option<u64>) {
     if args.json {
         let of = |(p50, p99): (f64, f64)| json!({"p50_ms": p50, "p99_ms": p99});
         let result = json!({"bench": "latency", "machine": machine::describe(), "image": args.image, "rounds": args.rounds,
-            "create": of(create), "complete": of(complete), "disk": if has_disk { of(disk) } else { Value::Null },
+            "store": if args.server { Value::Null } else { args.store.name().into() }, "create": of(create), "complete": of(complete), "disk": if has_disk { of(disk) } else { Value::Null },
             "idle_rss_bytes": idle_bytes});
         say(&format!("{result}\n"));
         return;
@@ -149,7 +154,9 @@ fn report(args: &LatencyArgs, mut times: Times, idle_bytes: Option<u64>) {
     let line = |name: &str, (p50, p99): (f64, f64), what: &str| {
         format!("{name:<9} p50 {p50:.2} ms, p99 {p99:.2} ms  ({what})\n")
     };
-    let mut text = format!("machine   {}\nsettings  {}, {} rounds\n", machine::describe(), args.image, args.rounds);
+    let store = if args.server { "as it is" } else { args.store.name() };
+    let settings = format!("{}, {} rounds, store: {store}", args.image, args.rounds);
+    let mut text = format!("machine   {}\nsettings  {settings}\n", machine::describe());
     text += &line("create", create, "POST until 201: durable");
     text += &line("complete", complete, "POST until the watch shows Complete");
     if has_disk {

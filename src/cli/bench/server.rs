@@ -1,6 +1,7 @@
 //! A server to measure: a process of its own, or one that is there.
 
 use crate::cli::error::{CliError, code};
+use crate::cli::local::StoreKind;
 use crate::cli::remote::{Connection, RemoteArgs, RemoteError, Server, Stream};
 use serde_json::Value;
 use std::fs::{self, File};
@@ -32,7 +33,7 @@ pub(super) struct Spawned {
 
 impl Spawned {
     /// Starts this executable as a server on a free port of this machine.
-    pub(super) fn start(data_dir: Option<&Path>) -> Result<Self, CliError> {
+    pub(super) fn start(data_dir: Option<&Path>, store: StoreKind) -> Result<Self, CliError> {
         let failed =
             |error: std::io::Error| CliError::new(code::ENGINE, format!("the server cannot be started: {error}"));
         let temporary = if data_dir.is_none() { Some(tempfile::tempdir().map_err(failed)?) } else { None };
@@ -42,7 +43,7 @@ impl Spawned {
         let stderr = said.reopen().map_err(failed)?;
         let old = modified(&dir);
         let child = Command::new(std::env::current_exe().map_err(failed)?)
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--store", store.name(), "--data-dir"])
             .arg(&dir)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

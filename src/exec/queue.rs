@@ -78,6 +78,11 @@ impl<C> Queue<C> {
         queued
     }
 
+    /// Whether launches of the Job wait here.
+    pub(super) fn has(&self, job: JobId) -> bool {
+        self.waiting.contains_key(&job)
+    }
+
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
         self.turns.clear();
@@ -137,7 +142,8 @@ mod tests {
         (0..3).for_each(|ordinal| queue.push_back(queued(1, ordinal)));
         queue.push_back(queued(2, 0));
         assert!(queue.remove((JobId(1), 9)).is_none() && queue.remove((JobId(9), 0)).is_none());
-        assert!(queue.remove((JobId(1), 1)).is_some() && queue.remove((JobId(2), 0)).is_some());
+        assert!(queue.remove((JobId(1), 1)).is_some() && queue.has(JobId(2)));
+        assert!(queue.remove((JobId(2), 0)).is_some() && !queue.has(JobId(2)));
         queue.push_back(queued(2, 1));
         assert_eq!(rest(queue), [(1, 0), (2, 1), (1, 2)]);
         let mut queue = Queue::new();

@@ -281,7 +281,8 @@ impl<R: Runtime> Worker<R> {
         true
     }
 
-    /// Starts queued pods, at least one if there is room, until a tick or a stop comes or it took long enough.
+    /// Starts queued pods, at least one if there is room, until a tick or a stop comes, it took long enough, or the last one that
+    /// is here of a Job has ended: its end is news, and its Job may be waiting for nothing else.
     fn launch_queued(&mut self) {
         let (tick, start) = (self.seat.ticker.now(), self.now);
         for _ in 0..TURN_MAX {
@@ -289,8 +290,10 @@ impl<R: Runtime> Worker<R> {
                 return;
             }
             let Some(queued) = self.queue.pop() else { return };
+            let job = queued.launch.job;
             self.launch(queued);
-            if self.is_interrupted(tick) || self.now.since_ms(start) >= LAUNCHING_MS {
+            let is_last = !self.queue.has(job) && self.report.exits.last().is_some_and(|exit| exit.job == job);
+            if is_last || self.is_interrupted(tick) || self.now.since_ms(start) >= LAUNCHING_MS {
                 return;
             }
         }

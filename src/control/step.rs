@@ -43,8 +43,8 @@ impl State {
         if self.is_draining {
             return;
         }
-        while let Some((worker, room)) = self.sched.roomiest() {
-            let Some((id, waiters)) = self.sched.take(room) else { return };
+        while let Some((worker, _)) = self.sched.roomiest() {
+            let Some((id, waiters)) = self.sched.take(worker) else { return };
             let plan = Arc::clone(&self.job(id).plan);
             let mut launches = Vec::with_capacity(waiters.len());
             for (slot, ordinal) in waiters {

@@ -113,6 +113,10 @@ impl<F: FnMut(&Batch) -> bool + Send> Store for Ruled<F> {
     fn fold(&mut self, fold: &Fold) -> Result<(), StoreError> {
         self.0.fold(fold)
     }
+
+    fn tidy(&mut self) -> Result<bool, StoreError> {
+        self.0.tidy()
+    }
 }
 
 /// An engine whose store fails with the first Job.

@@ -5,6 +5,7 @@ use crate::model::{EngineKind, PodTemplate, Reason};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -42,8 +43,10 @@ pub(super) struct Shared {
     pub(super) alive_most: AtomicUsize,
     /// So many runs answer `Busy` from now on.
     pub(super) busy: AtomicU32,
+    /// What guests that `say` something said, in order.
+    pub(super) said: Mutex<Vec<String>>,
     is_released: AtomicBool,
-    release: Notify,
+    released: Notify,
 }
 
 /// Images are loaded unless their name begins with `missing` or `broken`.
@@ -71,9 +74,32 @@ impl Fake {
 
     /// Lets all guests that `hold` go on.
     pub(super) fn release(&self) {
-        self.shared.is_released.store(true, Ordering::SeqCst);
-        self.shared.release.notify_waiters();
+        self.shared.release();
     }
+}
+
+impl Shared {
+    pub(super) fn release(&self) {
+        self.is_released.store(true, Ordering::SeqCst);
+        self.released.notify_waiters();
+    }
+
+    pub(super) fn say(&self, what: &str) {
+        self.said.lock().expect("no panic while it is held").push(what.to_owned());
+    }
+}
+
+/// What a tick does to a guest: it asks for another turn at once.
+async fn interrupted() {
+    let mut is_first = true;
+    std::future::poll_fn(|context| {
+        if !std::mem::take(&mut is_first) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Counts a guest as alive as long as it is there.
@@ -157,11 +183,16 @@ impl Runtime for Fake {
                             tokio::task::yield_now().await;
                         }
                     }
+                    "say" => shared.say(what),
+                    "compute" => loop {
+                        shared.say("computes");
+                        interrupted().await;
+                    },
                     "spin" => loop {
                         tokio::task::yield_now().await;
                     },
                     "hold" => loop {
-                        let released = shared.release.notified();
+                        let released = shared.released.notified();
                         if shared.is_released.load(Ordering::SeqCst) {
                             break;
                         }

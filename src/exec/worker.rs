@@ -11,13 +11,13 @@ use super::guard::guarded;
 use super::inbox::Inbox;
 use super::logs::Logs;
 use super::nursery::{End, Guest, Nursery, Run, Turn};
+use super::queue::{Queue, Queued};
 use super::segments::SegmentWriter;
 use super::tick::{TICK, Ticker};
 use super::workers::ReportFn;
 use super::{LoadError, Outcome, PodLog, Runtime};
 use crate::base::{JobId, Time};
 use crate::model::{Launch, LogExtent, NO_SEGMENT, Reason, Refused, Report, RunPlan, Started, Stop};
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -27,6 +27,10 @@ use tokio::time::Sleep;
 /// Guests that get their first turn in one turn of the worker, and as many woken ones: what one report and one write of
 /// logs are shared by.
 const TURN_MAX: usize = 256;
+
+/// After so long no further pod is launched in the turn, ms: until then nobody hears of those that ended, and the launches
+/// of other Jobs wait.
+const LAUNCHING_MS: u64 = 2;
 
 /// A parked pod's output is flushed when it has this many bytes, or [`FLUSH_AFTER`] its first one.
 const FLUSH_BYTES: usize = 16 << 10;
@@ -60,14 +64,6 @@ pub(super) struct Seat<R: Runtime> {
     pub(super) report: ReportFn,
 }
 
-/// A launch that has not started, or has to start again because there was no room.
-struct Queued<C> {
-    launch: Launch,
-    code: Option<C>,
-    /// When it started, if that was reported already.
-    announced: Option<Time>,
-}
-
 /// Launches that wait for one load.
 struct Waiting<C> {
     plan: Arc<RunPlan>,
@@ -93,7 +89,7 @@ pub(super) struct Worker<R: Runtime> {
     seat: Seat<R>,
     orders: Vec<Order>,
     loaded: Vec<Loaded<R::Code>>,
-    queue: VecDeque<Queued<R::Code>>,
+    queue: Queue<R::Code>,
     waiting: Vec<Waiting<R::Code>>,
     guests: Nursery<R::Code>,
     writer: SegmentWriter,
@@ -120,7 +116,7 @@ impl<R: Runtime> Worker<R> {
         Self {
             orders: Vec::new(),
             loaded: Vec::new(),
-            queue: VecDeque::new(),
+            queue: Queue::new(),
             waiting: Vec::new(),
             guests: Nursery::new(),
             writer,
@@ -138,8 +134,9 @@ impl<R: Runtime> Worker<R> {
         }
     }
 
-    /// One turn: orders first, then guests that were woken, then launches, then one report. Ready once closed. Must be
-    /// polled inside the context of the tokio runtime whose timers the guests use.
+    /// One turn: orders first, then launches, then guests that were woken, those that compute last; a report before these,
+    /// which may take a tick each, and one at the end. Ready once closed. Must be polled inside the context of the tokio
+    /// runtime whose timers the guests use.
     pub(super) fn turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.now = (self.seat.clock)();
         let urgency = self.take_orders(context.waker());
@@ -152,8 +149,9 @@ impl<R: Runtime> Worker<R> {
         // Stops are reported at once: turns of guests may take a tick each.
         if urgency == Urgency::None {
             self.count();
-            self.poll_woken();
             self.launch_queued();
+            self.poll_woken();
+            self.poll_computing();
         }
         self.poll_timers(context);
         self.hand_over();
@@ -165,7 +163,7 @@ impl<R: Runtime> Worker<R> {
     }
 
     fn has_more(&self) -> bool {
-        self.guests.woken() > 0 || self.can_launch()
+        self.guests.woken() > 0 || self.guests.computing() > 0 || self.can_launch()
     }
 
     fn can_launch(&self) -> bool {
@@ -191,7 +189,7 @@ impl<R: Runtime> Worker<R> {
             let of_order = match order {
                 Order::Launch(launches) => {
                     let queued = launches.into_iter().map(|launch| Queued { launch, code: None, announced: None });
-                    self.queue.extend(queued);
+                    queued.for_each(|queued| self.queue.push_back(queued));
                     Urgency::None
                 }
                 Order::Stop(stops) => {
@@ -221,10 +219,10 @@ impl<R: Runtime> Worker<R> {
     }
 
     fn remove_queued(&mut self, pod: (JobId, u32)) -> Option<Queued<R::Code>> {
-        let is_pod = |queued: &Queued<_>| (queued.launch.job, queued.launch.ordinal) == pod;
-        if let Some(at) = self.queue.iter().position(is_pod) {
-            return self.queue.remove(at);
+        if let Some(queued) = self.queue.remove(pod) {
+            return Some(queued);
         }
+        let is_pod = |queued: &Queued<_>| (queued.launch.job, queued.launch.ordinal) == pod;
         self.waiting.iter_mut().find_map(|waiting| {
             let at = waiting.queued.iter().position(is_pod)?;
             Some(waiting.queued.remove(at))
@@ -252,31 +250,52 @@ impl<R: Runtime> Worker<R> {
         self.report.refused.push(Refused { job, ordinal, slot, reason: error.reason, message: error.message });
     }
 
-    /// Gives woken guests a turn, at least one, until a tick or a stop comes.
+    /// Gives guests that waited for something a turn, at least one, until a tick or a stop comes.
     fn poll_woken(&mut self) {
         let tick = self.seat.ticker.now();
         for _ in 0..TURN_MAX {
             let Some(slot) = self.guests.next_woken() else { return };
-            match self.guests.poll(slot) {
-                None => continue,
-                Some(turn) => self.after_turn(slot, turn),
-            }
-            if self.is_interrupted(tick) {
+            if self.poll(slot) && self.is_interrupted(tick) {
                 return;
             }
         }
     }
 
-    /// Starts queued pods, at least one if there is room, until a tick or a stop comes.
-    fn launch_queued(&mut self) {
+    /// Gives guests that a tick had interrupted a turn, at least one unless a stop came, until a tick or a stop comes.
+    fn poll_computing(&mut self) {
+        if self.guests.computing() == 0 || self.seat.orders.is_urgent() {
+            return;
+        }
+        self.hand_over();
         let tick = self.seat.ticker.now();
+        for _ in 0..TURN_MAX {
+            let Some(slot) = self.guests.next_computing() else { return };
+            if self.poll(slot) && self.is_interrupted(tick) {
+                return;
+            }
+        }
+    }
+
+    /// Gives the guest in `slot` a turn; false when there is none.
+    fn poll(&mut self, slot: usize) -> bool {
+        let Some(turn) = self.guests.poll(slot) else { return false };
+        self.after_turn(slot, turn);
+        true
+    }
+
+    /// Starts queued pods, at least one if there is room, until a tick or a stop comes, it took long enough, or the last one that
+    /// is here of a Job has ended: its end is news, and its Job may be waiting for nothing else.
+    fn launch_queued(&mut self) {
+        let (tick, start) = (self.seat.ticker.now(), self.now);
         for _ in 0..TURN_MAX {
             if !self.can_launch() {
                 return;
             }
-            let Some(queued) = self.queue.pop_front() else { return };
+            let Some(queued) = self.queue.pop() else { return };
+            let job = queued.launch.job;
             self.launch(queued);
-            if self.is_interrupted(tick) {
+            let is_last = !self.queue.has(job) && self.report.exits.last().is_some_and(|exit| exit.job == job);
+            if is_last || self.is_interrupted(tick) || self.now.since_ms(start) >= LAUNCHING_MS {
                 return;
             }
         }

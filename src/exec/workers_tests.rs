@@ -473,7 +473,8 @@ fn more_traps_than_may_wait_are_given_back() {
     let explainer = Explainer::new(world.logs.clone(), Arc::new(drop));
     let trap = |ordinal| {
         let outcome = Outcome { message: Some("trapped".into()), ..exits::stopped() };
-        let exit = exits::exit(&launch(ordinal, &plan("sum", &[])), (Time(1), Time(2)), None, outcome, LogExtent::default());
+        let exit =
+            exits::exit(&launch(ordinal, &plan("sum", &[])), (Time(1), Time(2)), None, outcome, LogExtent::default());
         Traced { exit, code: String::new(), trace: Trace::default() }
     };
     let most = u32::try_from(EXPLAIN_MAX).expect("few");

@@ -68,6 +68,8 @@ pub(super) struct Dirty {
     pub(super) removed: BTreeSet<JobId>,
     /// Facts, and pods that they were about.
     pub(super) changes: u64,
+    /// The last version of an event that it does know.
+    pub(super) events_after: u64,
 }
 
 /// The documents of Jobs and their versions, by namespace and name.

@@ -242,7 +242,7 @@ fn nothing_is_held_of_a_deleted_job_but_its_recent_changes() {
     world.create_pods(1, 0, CHUNK_PODS + 1, &[], AT);
     let doc = Arc::downgrade(&world.view.job("default", "a").expect("there").doc);
     let chunk = Arc::downgrade(&world.view.read().jobs[&JobId(1)].pods.chunks[0]);
-    world.view.folded();
+    drop(world.view.fold());
     world.delete_job(1, "default", "a", CHUNK_PODS + 1);
     assert!(chunk.upgrade().is_none() && doc.upgrade().is_some());
     {
@@ -311,6 +311,7 @@ fn jobs_without_any_pod_bring_a_fold_nearer_as_well() {
     world.create_pods(0, 0, 3, &[], AT);
     world.delete_job(0, "default", "a", 3);
     assert_eq!(world.view.changes_since_fold(), 9, "three facts, twice three pods");
-    world.view.folded();
-    assert_eq!(world.view.changes_since_fold(), 0);
+    assert_eq!(world.view.jobs_since_fold(), 1);
+    drop(world.view.fold());
+    assert_eq!((world.view.changes_since_fold(), world.view.jobs_since_fold()), (0, 0));
 }

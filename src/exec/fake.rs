@@ -170,6 +170,9 @@ impl Runtime for Fake {
             if shared.busy.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
                 return Err(Busy);
             }
+            if pod.args.iter().any(|act| act == "crowded") && !shared.is_released.load(Ordering::SeqCst) {
+                return Err(Busy);
+            }
             let _alive = Alive::new(shared.clone());
             let mut trap = None;
             for act in pod.args.iter().skip(1) {
@@ -183,6 +186,7 @@ impl Runtime for Fake {
                             tokio::task::yield_now().await;
                         }
                     }
+                    "crowded" => {}
                     "say" => shared.say(what),
                     "compute" => loop {
                         shared.say("computes");

@@ -1,7 +1,8 @@
 //! The launches that a worker has not started.
 //!
 //! Knows Jobs' numbers, nothing of their rules. Invariant: Jobs take turns, a pod each, so that however many pods of one Job
-//! wait here, the pod of another is started after at the most one of each; the pods of one Job keep their order.
+//! wait here, the pod of another is started after at the most one of each; the pods of one Job keep their order. A Job for whose pods
+//! there is no room is passed over, so that it holds up no Job of the other engine.
 
 use crate::base::{JobId, Time};
 use crate::model::Launch;
@@ -18,17 +19,34 @@ pub(super) struct Queued<C> {
 pub(super) struct Queue<C> {
     /// No Job's is empty.
     waiting: BTreeMap<JobId, VecDeque<Queued<C>>>,
-    /// The Jobs of `waiting`, once each.
+    /// The Jobs of `waiting`, once each: those that have turns, and those that were blocked.
     turns: VecDeque<JobId>,
+    blocked: Vec<JobId>,
 }
 
 impl<C> Queue<C> {
     pub(super) fn new() -> Self {
-        Self { waiting: BTreeMap::new(), turns: VecDeque::new() }
+        Self { waiting: BTreeMap::new(), turns: VecDeque::new(), blocked: Vec::new() }
     }
 
+    /// Whether no Job has a turn.
     pub(super) fn is_empty(&self) -> bool {
         self.turns.is_empty()
+    }
+
+    /// Puts back a launch for which there is no room; its Job has no turn until [`Queue::unblock`].
+    pub(super) fn block(&mut self, queued: Queued<C>) {
+        let job = queued.launch.job;
+        self.waiting.entry(job).or_default().push_front(queued);
+        self.turns.retain(|turn| *turn != job);
+        self.blocked.push(job);
+    }
+
+    /// There may be room again: the Jobs that were blocked are the next ones.
+    pub(super) fn unblock(&mut self) {
+        for job in self.blocked.drain(..).rev() {
+            self.turns.push_front(job);
+        }
     }
 
     /// Adds a launch behind those of its Job.
@@ -48,6 +66,7 @@ impl<C> Queue<C> {
         let of_job = self.waiting.entry(job).or_default();
         if !of_job.is_empty() {
             self.turns.retain(|turn| *turn != job);
+            self.blocked.retain(|blocked| *blocked != job);
         }
         of_job.push_front(queued);
         self.turns.push_front(job);
@@ -74,6 +93,7 @@ impl<C> Queue<C> {
         if of_job.is_empty() {
             self.waiting.remove(&job);
             self.turns.retain(|turn| *turn != job);
+            self.blocked.retain(|blocked| *blocked != job);
         }
         queued
     }
@@ -86,6 +106,7 @@ impl<C> Queue<C> {
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
         self.turns.clear();
+        self.blocked.clear();
     }
 }
 
@@ -134,6 +155,25 @@ mod tests {
         queue.push_front(first);
         queue.push_front(queued(3, 9));
         assert_eq!(rest(queue), [(3, 9), (1, 0), (2, 7), (1, 1)]);
+    }
+
+    #[test]
+    fn a_job_without_room_is_passed_over_until_there_is_some() {
+        let mut queue = Queue::new();
+        (0..2).for_each(|ordinal| queue.push_back(queued(1, ordinal)));
+        (0..2).for_each(|ordinal| queue.push_back(queued(2, ordinal)));
+        let first = queue.pop().expect("one");
+        queue.block(first);
+        queue.push_back(queued(1, 2));
+        assert_eq!(queue.pop().map(|queued| queued.launch.job), Some(JobId(2)));
+        let second = queue.pop().expect("one");
+        queue.block(second);
+        assert!(queue.is_empty() && queue.pop().is_none());
+        assert!(queue.remove((JobId(2), 1)).is_some(), "a pod that was blocked can be stopped");
+        let first = queue.remove((JobId(1), 0)).expect("it waits");
+        queue.push_front(first);
+        queue.unblock();
+        assert_eq!(rest(queue), [(1, 0), (1, 1), (1, 2)]);
     }
 
     #[test]

@@ -97,7 +97,7 @@ pub(super) struct Worker<R: Runtime> {
     /// Slots of parked guests with output that waits for `flush_timer`.
     dirty: Vec<usize>,
     flush_timer: Option<Pin<Box<Sleep>>>,
-    /// While it is set there was no room for another instance; an exit or its end clears it.
+    /// While it is set, Jobs are blocked in the queue for want of room; an exit or its end unblocks them.
     retry_timer: Option<Pin<Box<Sleep>>>,
     /// The last reading of the clock.
     now: Time,
@@ -167,7 +167,7 @@ impl<R: Runtime> Worker<R> {
     }
 
     fn can_launch(&self) -> bool {
-        !self.queue.is_empty() && self.retry_timer.is_none() && self.guests.len() < self.seat.alive_max
+        !self.queue.is_empty() && self.guests.len() < self.seat.alive_max
     }
 
     /// Keeps the ticker's count: ticks are needed while a guest is alive or about to be.
@@ -416,8 +416,8 @@ impl<R: Runtime> Worker<R> {
             Ok(Ok(outcome)) => self.end(guest, outcome),
             Ok(Err(super::Busy)) => {
                 let announced = guest.is_announced.then_some(guest.started);
-                self.queue.push_front(Queued { launch: guest.launch, code: Some(guest.code), announced });
-                self.retry_timer = Some(Box::pin(tokio::time::sleep(TICK)));
+                self.queue.block(Queued { launch: guest.launch, code: Some(guest.code), announced });
+                self.retry_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(TICK)));
             }
             Err(text) => self.end(guest, panicked(text)),
         }
@@ -445,7 +445,14 @@ impl<R: Runtime> Worker<R> {
                 self.ended_live.extend(was_live.then_some((job, ordinal)));
             }
         }
-        self.retry_timer = None;
+        self.unblock();
+    }
+
+    /// There may be room for an instance again.
+    fn unblock(&mut self) {
+        if self.retry_timer.take().is_some() {
+            self.queue.unblock();
+        }
     }
 
     fn poll_timers(&mut self, context: &mut Context<'_>) {
@@ -458,7 +465,7 @@ impl<R: Runtime> Worker<R> {
             }
         }
         if self.retry_timer.as_mut().is_some_and(|timer| timer.as_mut().poll(context).is_ready()) {
-            self.retry_timer = None;
+            self.unblock();
         }
     }
 

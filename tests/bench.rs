@@ -86,9 +86,9 @@ fn latency_is_measured_idle_and_under_load_on_disk_and_in_memory() {
     let of_load = ["create.p50_ms", "complete.p99_ms", "loaded.complete.p50_ms", "slower"];
     let args = ["latency", "--rounds", "3", "--load", "20000"];
     measured(&args, &[of_load.as_slice(), &["disk.p50_ms", "loaded.disk.p50_ms", "rss_bytes"]].concat());
-    let json = measured(&[args.as_slice(), &["--memory"]].concat(), &of_load);
-    assert!(json["disk"].is_null() && json["way"] == "in this process, store in memory", "{json}");
-    let (code, _, err) = ran(&["latency", "--rounds", "3", "--load", "1", "--memory"]);
+    let json = measured(&[args.as_slice(), &["--store", "memory"]].concat(), &of_load);
+    assert!(json["disk"].is_null() && json["way"] == "over HTTPS, store in memory", "{json}");
+    let (code, _, err) = ran(&["latency", "--rounds", "3", "--load", "1", "--store", "memory"]);
     assert!(code == 2 && err.contains("give more: --load N"), "{code} {err}");
 }
 
@@ -123,7 +123,7 @@ fn what_cannot_be_measured_ends_with_its_reason() {
         (&["job", "--indexes", "1", "--image", "nothing"], 4, "nothing"),
         (&["job", "--indexes", "1", "--image", "README.wasm"], 2, "cannot read the file"),
         (&["latency", "--rounds", "1", "--image", crash], 1, "the Job failed"),
-        (&["latency", "--rounds", "1", "--image", crash, "--memory"], 1, "the Job failed"),
+        (&["latency", "--rounds", "1", "--image", crash, "--store", "memory"], 1, "the Job failed"),
         (&["recover", "--indexes", "1", "--rounds", "1", "--image", crash], 1, "the Job failed"),
     ];
     for (args, code, why) in cases {

@@ -1,14 +1,15 @@
-//! Replay equals state: random valid histories, folded and recovered at random places, and every watch from every start.
+//! Replay equals state: random valid histories, folded piece by piece and recovered at random places, between pieces as well,
+//! and every watch from every start.
 
 use coracle::base::{JobId, NO_INDEX, Rng, Time, Uid};
 use coracle::model::{
-    Batch, Condition, ConditionReason, ConditionType, Counted, DocWrite, Event, EventNote, Fact, IndexRun, Kind,
-    LogExtent, PodEnd, Reason, Waiting,
+    Batch, Condition, ConditionReason, ConditionType, Counted, DocWrite, EngineKind, Event, EventNote, Fact, Fold,
+    IndexRun, Kind, LogExtent, PodEnd, Reason, Waiting,
 };
 use coracle::store::{Sqlite, Store};
 use coracle::view::{Change, ChangeKind, Cursor, Filter, Object, Topic, View};
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
 
 const TOPICS: [Topic; 4] = [Topic::Jobs, Topic::Pods, Topic::Events, Topic::Namespaces];
 
@@ -192,7 +193,10 @@ impl History {
     fn start(&mut self, job: JobId, state: &mut Job, at: Time) {
         let mut pods = self.some(state, |pod| !pod.is_running && !pod.is_stopping);
         pods.iter_mut().for_each(|pod| pod.is_running = true);
-        self.says(Fact::PodsStarted { job, pods: pods.iter().map(|pod| (pod.ordinal, at)).collect() });
+        self.says(Fact::PodsStarted {
+            job,
+            pods: pods.iter().map(|pod| (pod.ordinal, at, EngineKind::Large)).collect(),
+        });
         state.living.extend(pods);
     }
 
@@ -229,6 +233,7 @@ impl History {
             run_ms: self.below(5000),
             exit_code,
             reason: if exit_code == 0 { Reason::Completed } else { Reason::Error },
+            engine: (exit_code != 1).then_some(EngineKind::Small),
             counted: match exit_code {
                 0 => Counted::Succeeded,
                 1 => Counted::Failed,
@@ -346,26 +351,65 @@ fn boot(path: &Path) -> (Sqlite, View, u64, u32) {
     (store, View::restore(&recovered), recovered.first_rv, recovered.next_job)
 }
 
+/// Where the store is as it was when nothing more was written to it; one that is closed tidies its file.
+fn crash(store: Sqlite, path: &Path) -> PathBuf {
+    let left = path.with_extension("left.db");
+    for log in ["", "-wal"] {
+        let of = |path: &Path| format!("{}{log}", path.display());
+        if Path::new(&of(path)).exists() {
+            std::fs::copy(of(path), of(&left)).expect("room");
+        }
+    }
+    drop(store);
+    left
+}
+
+/// A piece as many, each with one thing in it.
+fn split(piece: Fold) -> Vec<Fold> {
+    let Fold { last_rv, goes_on, removed, jobs, shown, chunks, events, events_from } = piece;
+    let part = || Fold { last_rv, goes_on: true, ..Fold::default() };
+    let mut parts: Vec<Fold> = removed.into_iter().map(|job| Fold { removed: vec![job], ..part() }).collect();
+    parts.extend(jobs.into_iter().map(|record| {
+        let shown = shown.iter().filter(|(job, _)| *job == record.id).cloned().collect();
+        Fold { shown, jobs: vec![record], ..part() }
+    }));
+    parts.extend(chunks.into_iter().map(|chunk| Fold { chunks: vec![chunk], ..part() }));
+    parts.extend(events.into_iter().map(|event| Fold { events: vec![event], ..part() }));
+    parts.push(Fold { goes_on, events_from, ..part() });
+    parts
+}
+
 fn run(seed: u64) {
     let dir = tempfile::TempDir::new().expect("a directory");
-    let path = dir.path().join("coracle.db");
+    let mut path = dir.path().join("coracle.db");
     let mut history = History::new(seed);
     let (mut store, mut view, ..) = boot(&path);
-    let mut watchers = Vec::new();
+    let (mut watchers, mut folding) = (Vec::new(), None);
     for _ in 0..60 {
         let batch = history.next_batch();
         store.commit(&batch).expect("room");
         view.apply(&batch);
         let topic = TOPICS[history.below(4) as usize];
         watchers.push(Watcher::start(&view, topic));
-        if history.below(6) == 0 {
-            let fold = view.fold();
-            store.fold(&fold).expect("room");
-            view.folded();
-            assert_eq!(view.changes_since_fold(), 0);
+        if folding.is_none() && history.below(6) == 0 {
+            let mut pieces: VecDeque<Fold> = view.fold().flat_map(split).collect();
+            assert_eq!((view.changes_since_fold(), view.jobs_since_fold()), (0, 0));
+            // The first one before a batch that the fold does not cover.
+            store.fold(&pieces.pop_front().expect("a fold has a piece")).expect("room");
+            folding = Some(pieces);
+        }
+        for _ in 0..history.below(40) {
+            match folding.as_mut().and_then(VecDeque::pop_front) {
+                Some(piece) => store.fold(&piece).expect("room"),
+                None => folding = None,
+            }
+            if history.below(2) == 0 {
+                store.tidy().expect("room");
+            }
         }
         if history.below(12) == 0 {
-            drop(store);
+            folding = None;
+            path = crash(store, &path);
             watchers.drain(..).for_each(|mut watcher: Watcher| watcher.catch_up(&view, seed));
             let (reopened, restored, first_rv, next_job) = boot(&path);
             assert_same(&view, &restored, seed);
@@ -427,8 +471,7 @@ fn a_name_is_given_again_and_again_wherever_folds_and_a_crash_come() {
             store.commit(&batch).expect("room");
             [&view, &never_crashed].into_iter().for_each(|view| view.apply(&batch));
             if folds >> nth & 1 == 1 {
-                store.fold(&view.fold()).expect("room");
-                view.folded();
+                view.fold().for_each(|piece| store.fold(&piece).expect("room"));
             }
             if nth == crash_after {
                 drop(store);

@@ -60,6 +60,26 @@ fn a_server_runs_jobs_and_goes_on_where_it_was() {
 }
 
 #[test]
+fn with_a_store_in_memory_a_server_says_that_nothing_survives_it_and_nothing_does() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let start = || {
+        let server =
+            Server::start_with(serve(dir.path(), &["--listen", "127.0.0.1:0", "--store", "memory"]), dir.path());
+        assert!(server.said().contains("memory: Jobs, pods, logs and namespaces are gone when this process ends"));
+        server
+    };
+    let server = start();
+    let created = server.ask("POST", JOBS, &manifest("a", "coracle/hello", &[]));
+    assert_eq!(created.code, 201, "{created:?}");
+    wait_for_job(&server, "a", |status| status["succeeded"] == 1);
+    assert_eq!(server.stop().0, Some(0));
+    assert!(!dir.path().join("store.db").exists() && !dir.path().join("logs").exists());
+    let server = start();
+    assert_eq!(server.ask("GET", &format!("{JOBS}/a"), "").code, 404);
+    assert_eq!(server.stop().0, Some(0));
+}
+
+#[test]
 fn what_is_wrong_at_the_start_is_said_with_what_to_do() {
     let dir = tempfile::tempdir().expect("a directory");
     let data = dir.path().join("data");

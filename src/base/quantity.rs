@@ -85,6 +85,12 @@ impl Quantity {
         Some(Self { nanos: sign * nanos.min(UNITS_MAX * NANO), form })
     }
 
+    /// So many whole units.
+    #[must_use]
+    pub fn whole(units: u32) -> Self {
+        Self { nanos: i128::from(units) * NANO, form: Form::Decimal }
+    }
+
     /// The value in whole units (bytes, cores), rounded up; what is negative is 0.
     #[must_use]
     pub fn units(self) -> u64 {

@@ -6,7 +6,7 @@ use crate::api::Api;
 use crate::engine::{Engine, EngineConfig, EngineError, Handle};
 use crate::exec::LOG_BYTES_MAX_DEFAULT;
 use crate::modules::Modules;
-use crate::sandbox::{Sandbox, SandboxConfig};
+use crate::sandbox::{SLOTS_MAX_S, Sandbox, SandboxConfig};
 use crate::store::{Sqlite, Store, StoreError};
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::ErrorKind;
@@ -15,11 +15,28 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::runtime::Runtime;
 
-/// Pods alive at once in all, at the most: the address space that their memories reserve is 4 GiB each.
-const SLOTS: usize = 4096;
-
 /// Memory of a pod that sets no limit, bytes.
 const MEMORY_BYTES_DEFAULT: u64 = 256 << 20;
+
+/// Where Jobs, pods and logs are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum StoreKind {
+    /// In the data directory: what was answered survives any crash
+    #[default]
+    Disk,
+    /// In this process: nothing of them survives it; for tests and benchmarks
+    Memory,
+}
+
+impl StoreKind {
+    /// As it is written on a command line.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Memory => "memory",
+        }
+    }
+}
 
 /// A running engine with its doors.
 #[derive(Debug)]
@@ -33,30 +50,32 @@ pub(super) struct Local {
 impl Local {
     /// Boots. With `data_dir` everything is kept there; without, it is gone at the end.
     pub(super) fn open(data_dir: Option<&Path>) -> Result<Self, CliError> {
+        Self::open_with(data_dir, StoreKind::Disk)
+    }
+
+    /// As [`Local::open`]; with a store in memory only modules and compiled code are kept.
+    pub(super) fn open_with(data_dir: Option<&Path>, kind: StoreKind) -> Result<Self, CliError> {
         if let Some(dir) = data_dir {
             make_data_dir(dir)?;
         }
         let within = |name: &str| data_dir.map(|dir| dir.join(name));
         // The directory may be one that others can read; what is in it they cannot.
         if let Some(dir) = data_dir {
-            let made = ["modules", "logs"]
-                .iter()
-                .try_for_each(|name| DirBuilder::new().recursive(true).mode(0o700).create(dir.join(name)));
-            let store = OpenOptions::new().create(true).append(true).mode(0o600).open(dir.join("store.db"));
-            made.and_then(|()| store.map(drop)).map_err(|error| unusable(dir, &error))?;
+            make_files(dir, kind).map_err(|error| unusable(dir, &error))?;
         }
+        let store_dir = data_dir.filter(|_| kind == StoreKind::Disk);
         let modules = Modules::open(within("modules").as_deref())
             .map_err(|error| CliError::new(code::ENGINE, format!("the modules cannot be opened: {error}")))?;
         let modules = Arc::new(modules);
         let config = SandboxConfig {
             cache_dir: within("cache").or_else(user_cache),
             memory_bytes_default: MEMORY_BYTES_DEFAULT,
-            slots: SLOTS,
+            slots: SLOTS_MAX_S,
         };
         let sandbox = Sandbox::new(config, Arc::clone(&modules))
             .map_err(|error| CliError::new(code::ENGINE, format!("the sandbox cannot be set up: {error}")))?;
         let sandbox = Arc::new(sandbox);
-        let store: Box<dyn Store> = match data_dir {
+        let store: Box<dyn Store> = match store_dir {
             Some(dir) => Box::new(Sqlite::open(&dir.join("store.db")).map_err(|error| store_error(dir, &error))?),
             None => Box::new(Sqlite::in_memory().map_err(|error| store_error(Path::new("memory"), &error))?),
         };
@@ -64,9 +83,9 @@ impl Local {
         if data_dir.is_some() && modules.is_alone() {
             sandbox.prune_cache();
         }
-        let config =
-            EngineConfig { workers: machine::cores(), log_dir: within("logs"), log_bytes_max: LOG_BYTES_MAX_DEFAULT };
-        let engine = Engine::start(&config, store, Arc::clone(&sandbox)).map_err(|error| match (error, data_dir) {
+        let log_dir = store_dir.map(|dir| dir.join("logs"));
+        let config = EngineConfig { workers: machine::cores(), log_dir, log_bytes_max: LOG_BYTES_MAX_DEFAULT };
+        let engine = Engine::start(&config, store, Arc::clone(&sandbox)).map_err(|error| match (error, store_dir) {
             (EngineError::Store(error), Some(dir)) => store_error(dir, &error),
             (error, _) => CliError::new(code::ENGINE, format!("the engine cannot start: {error}")),
         })?;
@@ -77,6 +96,16 @@ impl Local {
     pub(super) fn handle(&self) -> &Handle {
         self.engine.handle()
     }
+}
+
+fn make_files(dir: &Path, kind: StoreKind) -> std::io::Result<()> {
+    let make = |name: &str| DirBuilder::new().recursive(true).mode(0o700).create(dir.join(name));
+    make("modules")?;
+    if kind == StoreKind::Memory {
+        return Ok(());
+    }
+    make("logs")?;
+    OpenOptions::new().create(true).append(true).mode(0o600).open(dir.join("store.db")).map(drop)
 }
 
 /// The runtime on which this process speaks to its own router.

@@ -65,6 +65,7 @@ impl Live {
             run_ms: 0,
             exit_code: 0,
             reason: Reason::None,
+            engine: None,
             counted,
             was_ready: self.is_running(),
             was_stopping: self.stopping,

@@ -34,7 +34,7 @@ impl State {
             assert_eq!(pod.place, Place::Queued(worker), "a pod starts once, where it was sent");
             pod.place = Place::Running(worker, start.at);
             if !pod.stopping {
-                pods.push((start.ordinal, start.at));
+                pods.push((start.ordinal, start.at, start.engine));
             }
             self.sched.on_started(worker);
         }
@@ -122,6 +122,7 @@ fn end_of(job: &mut Job, pod: &mut Live, exit: Exit) -> PodEnd {
         run_ms: exit.finished.since_ms_u32(exit.started),
         exit_code: exit.exit_code,
         reason: exit.reason,
+        engine: exit.engine,
         log: exit.log,
         fuel_k: exit.fuel_k,
         peak_pages: exit.peak_pages,

@@ -103,6 +103,7 @@ impl State {
             run_ms: self.now.since_ms_u32(started),
             exit_code: LOST_EXIT_CODE,
             reason: Reason::ContainerStatusUnknown,
+            engine: pod.engine(),
             counted: if stopping { Counted::Dropped } else { Counted::Ignored },
             was_ready: pod.has(PodRecord::STARTED),
             was_stopping: stopping,

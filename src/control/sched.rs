@@ -17,8 +17,11 @@ pub struct Capacity {
     pub alive_max: u32,
 }
 
-/// Pods of one Job in a row before the next Job's turn.
+/// Pods of one Job in a row before the next Job's turn. A Job with more waiting leaves room on each worker for the others.
 const QUANTUM: usize = 64;
+
+/// Which part of a worker's queue that room is.
+const SPARE_PART: u32 = 8;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Load {
@@ -83,13 +86,20 @@ impl Sched {
         rooms.filter(|(_, room)| *room > 0).max_by_key(|(worker, room)| (*room, u32::MAX - worker))
     }
 
-    /// Takes up to a quantum of the Job whose turn it is; none if they were forgotten.
-    pub(super) fn take(&mut self, max: u32) -> Option<(JobId, Vec<Waiter>)> {
-        let waiting = &self.waiting;
+    /// Takes up to a quantum of the Job whose turn it is for this worker, or of the next for which it has room; none if they
+    /// were forgotten.
+    pub(super) fn take(&mut self, worker: u32) -> Option<(JobId, Vec<Waiter>)> {
+        let (room, waiting) = (self.room(worker), &self.waiting);
+        let queue_max = self.capacity.queue_max - self.capacity.queue_max / SPARE_PART;
+        let of_many = room.min(queue_max.saturating_sub(self.loads[worker as usize].queued));
+        let is_of_many = |queue: &VecDeque<Waiter>| queue.len() > QUANTUM;
+        let has_room = |job: &JobId| waiting.get(job).is_some_and(|queue| of_many > 0 || !is_of_many(queue));
         while self.turns.pop_front_if(|job| !waiting.contains_key(job)).is_some() {}
-        let job = self.turns.pop_front()?;
-        let queue = self.waiting.get_mut(&job).expect("the turns of deleted Jobs were passed over");
-        let taken: Vec<Waiter> = queue.drain(..queue.len().min(QUANTUM).min(max as usize)).collect();
+        let turn = self.turns.iter().position(has_room)?;
+        let job = self.turns.remove(turn)?;
+        let queue = self.waiting.get_mut(&job).expect("deleted Jobs have no room");
+        let most = if is_of_many(queue) { of_many } else { room };
+        let taken: Vec<Waiter> = queue.drain(..queue.len().min(QUANTUM).min(most as usize)).collect();
         if queue.is_empty() {
             self.waiting.remove(&job);
         } else {
@@ -142,7 +152,7 @@ mod tests {
         let mut sched = sched(512, 512);
         (0..10_000).for_each(|n| sched.wait(JobId(1), (n, n)));
         sched.wait(JobId(2), (10_000, 0));
-        let order: Vec<JobId> = std::iter::from_fn(|| sched.take(512)).map(|(job, _)| job).take(3).collect();
+        let order: Vec<JobId> = std::iter::from_fn(|| sched.take(0)).map(|(job, _)| job).take(3).collect();
         assert_eq!(order, [JobId(1), JobId(2), JobId(1)]);
     }
 
@@ -153,8 +163,8 @@ mod tests {
             (0..5).for_each(|n| sched.wait(JobId(1), (n, n)));
             sched.retain(JobId(1), |(slot, _)| round == 2 && *slot == 3);
         }
-        assert_eq!(sched.take(512), Some((JobId(1), vec![(3, 3)])));
-        assert_eq!(sched.take(512), None);
+        assert_eq!(sched.take(0), Some((JobId(1), vec![(3, 3)])));
+        assert_eq!(sched.take(0), None);
     }
 
     #[test]
@@ -168,9 +178,34 @@ mod tests {
             }
             assert!(sched.turns.len() <= 5, "{:?}", sched.turns);
         }
-        assert_eq!(sched.take(512), Some((JobId(0), vec![(0, 0)])));
-        assert_eq!(sched.take(512), Some((JobId(500), vec![(500, 0)])));
-        assert_eq!(sched.take(512), None);
+        assert_eq!(sched.take(0), Some((JobId(0), vec![(0, 0)])));
+        assert_eq!(sched.take(0), Some((JobId(500), vec![(500, 0)])));
+        assert_eq!(sched.take(0), None);
+    }
+
+    #[test]
+    fn a_job_of_many_leaves_room_for_a_job_that_comes_later() {
+        let mut sched = sched(512, 4096);
+        (0..10_000).for_each(|n| sched.wait(JobId(1), (n, n)));
+        let fill = |sched: &mut Sched| {
+            while let Some((worker, _)) = sched.roomiest() {
+                let Some((job, pods)) = sched.take(worker) else { break };
+                assert_eq!(job, JobId(1));
+                sched.on_launched(worker, u32::try_from(pods.len()).expect("few"));
+            }
+        };
+        fill(&mut sched);
+        assert_eq!(sched.totals().0, 2 * (512 - 64));
+        sched.wait(JobId(2), (10_000, 0));
+        assert_eq!(sched.take(0), Some((JobId(2), vec![(10_000, 0)])));
+        // It comes before those whose turn it is, and takes none of theirs.
+        sched.on_ended(1, false);
+        fill(&mut sched);
+        assert_eq!(sched.totals().0, 2 * (512 - 64));
+        // The last ones of many are few.
+        sched.retain(JobId(1), |(slot, _)| *slot >= 9990);
+        fill(&mut sched);
+        assert_eq!(sched.totals().0, 2 * (512 - 64) + 10);
     }
 
     #[test]

@@ -43,8 +43,8 @@ impl State {
         if self.is_draining {
             return;
         }
-        while let Some((worker, room)) = self.sched.roomiest() {
-            let Some((id, waiters)) = self.sched.take(room) else { return };
+        while let Some((worker, _)) = self.sched.roomiest() {
+            let Some((id, waiters)) = self.sched.take(worker) else { return };
             let Some(plan) = self.job(id).plan.clone() else {
                 assert!(waiters.is_empty(), "a pod of a finished Job waits");
                 continue;

@@ -1,13 +1,13 @@
 //! A module that is about to be kept, looked at by whoever will run it.
 //!
-//! Knows nothing of uploads. Invariant: it works on blocking threads, never on the one that asks.
+//! Knows nothing of uploads. Invariant: it works on threads of its own, never on the one that asks.
 
 use super::now;
-use crate::exec::{Checked, LoadError, Runtime};
+use crate::exec::{Checked, LoadError, Runtime, as_compilation};
 use crate::model::Reason;
 use std::fmt;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 /// Modules that are compiled for uploads at once, at the most: a compilation uses every core.
 pub const COMPILES_MAX: usize = 2;
@@ -52,8 +52,12 @@ impl Compiler {
         let _room = self.room.acquire().await.expect("the semaphore is never closed");
         let (check, called) = (Arc::clone(&self.check), name.to_owned());
         let start = now();
-        let checked = tokio::task::spawn_blocking(move || check(&called, &bytes)).await;
-        let refused = |_panic| {
+        let (answer, checked) = oneshot::channel();
+        // Not one of tokio's: a thread does not get its priority back. One that cannot be started drops its end.
+        let thread = std::thread::Builder::new().name("check".to_owned());
+        drop(thread.spawn(move || _ = answer.send(as_compilation(|| check(&called, &bytes)))));
+        let checked = checked.await;
+        let refused = |_dropped| {
             let message = format!("`{name}` cannot be compiled: the compiler failed");
             LoadError { reason: Reason::CreateContainerError, message: message.into() }
         };

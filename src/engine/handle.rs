@@ -150,7 +150,7 @@ impl Handle {
     }
 
     /// Compiles and links a module that is about to be kept; `name` is what the messages call it. Its code is found by the
-    /// pods that run it later. At the most [`COMPILES_MAX`](super::COMPILES_MAX) run at once, on blocking threads.
+    /// pods that run it later. At the most [`COMPILES_MAX`](super::COMPILES_MAX) run at once, on threads of their own.
     ///
     /// # Errors
     /// [`LoadError`] when the module cannot run; nothing is left of it then.

@@ -2,7 +2,7 @@
 
 use super::{Engine, EngineConfig};
 use crate::exec::{Busy, Checked, LoadError, Outcome, PodLog, PodSetup, Runtime, Stream, Trace};
-use crate::model::{Batch, Fact, Fold, PodTemplate, Reason, Recovered};
+use crate::model::{Batch, EngineKind, Fact, Fold, PodTemplate, Reason, Recovered};
 use crate::store::{Sqlite, Store, StoreError};
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +33,10 @@ impl Runtime for Scripted {
     }
 
     fn forget(&self, _: &[u8; 32]) {}
+
+    fn engine(&self, (): &()) -> EngineKind {
+        EngineKind::Small
+    }
 
     #[expect(clippy::manual_async_fn, reason = "an async fn would borrow the runtime, and the future must not")]
     fn run(&self, (): (), pod: PodSetup, log: PodLog) -> impl Future<Output = Result<Outcome, Busy>> + 'static {
@@ -108,6 +112,10 @@ impl<F: FnMut(&Batch) -> bool + Send> Store for Ruled<F> {
 
     fn fold(&mut self, fold: &Fold) -> Result<(), StoreError> {
         self.0.fold(fold)
+    }
+
+    fn tidy(&mut self) -> Result<bool, StoreError> {
+        self.0.tidy()
     }
 }
 

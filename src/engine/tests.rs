@@ -1,12 +1,13 @@
 //! The engine over a scripted runtime: what is answered is durable, what is durable comes back.
 
-use super::testing::{failing, in_memory, on_disk};
+use super::testing::{failing, in_memory, on_disk, start};
 use super::*;
 use crate::base::Uid;
 use crate::control::{DeleteJob, NamespaceChange, NewJob, WriteError};
-use crate::model::{ConditionType, JobSpec, JobStatus, Reason};
+use crate::model::{Batch, ConditionType, Fold, JobSpec, JobStatus, Reason, Recovered};
 use crate::store::Sqlite;
 use crate::view::{ChangeKind, Filter, JobObject, Topic};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 fn job(name: &str, word: &str, completions: u32, parallelism: u32) -> NewJob {
     let uid = Uid::v4(u128::from(name.as_bytes()[0]));
@@ -151,6 +152,46 @@ fn a_store_that_fails_acknowledges_nothing_and_says_so() {
     engine.stop();
 }
 
+/// A store that always has something to tidy, and counts.
+struct Untidy(Sqlite, Arc<AtomicU64>, Arc<AtomicU64>);
+
+impl Store for Untidy {
+    fn recover(&mut self) -> Result<Recovered, StoreError> {
+        self.0.recover()
+    }
+
+    fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.commit(batch)
+    }
+
+    fn fold(&mut self, fold: &Fold) -> Result<(), StoreError> {
+        self.0.fold(fold)
+    }
+
+    fn tidy(&mut self) -> Result<bool, StoreError> {
+        self.2.fetch_add(1, Ordering::SeqCst);
+        self.0.tidy().map(|_| true)
+    }
+}
+
+#[test]
+fn housekeeping_goes_on_while_nothing_waits_and_holds_up_no_commit() {
+    let (commits, tidied) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let store = Untidy(Sqlite::in_memory().expect("a store"), Arc::clone(&commits), Arc::clone(&tidied));
+    let engine = start(Box::new(store), None);
+    let handle = engine.handle().clone();
+    block_on(async {
+        handle.create_job(job("a", "0", 300, 30)).await.expect("created");
+        wait_for(&handle, "a", |status| status.is_finished()).await;
+    });
+    let idle = commits.load(Ordering::SeqCst);
+    while tidied.load(Ordering::SeqCst) < idle + 100 {
+        std::thread::yield_now();
+    }
+    engine.stop();
+}
+
 fn deletion(name: &str) -> DeleteJob {
     DeleteJob { namespace: "default".into(), name: name.into(), uid: None, rv: None }
 }
@@ -201,7 +242,7 @@ fn a_deletion_that_means_another_job_is_refused() {
 fn fold(dir: &std::path::Path) {
     let mut store = Sqlite::open(&dir.join("store.db")).expect("a store");
     let view = View::restore(&store.recover().expect("a good store"));
-    store.fold(&view.fold()).expect("room");
+    view.fold().for_each(|piece| store.fold(&piece).expect("room"));
 }
 
 #[test]

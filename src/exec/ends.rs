@@ -98,7 +98,7 @@ fn find(batch: &[(Pod, LogExtent)], pod: Pod) -> Option<LogExtent> {
 mod tests {
     use super::*;
     use crate::base::Time;
-    use crate::model::Reason;
+    use crate::model::{EngineKind, Reason};
 
     fn exit(ordinal: u32, bytes: u32) -> Exit {
         let log = if bytes == 0 { LogExtent::default() } else { LogExtent { segment: 0, offset: ordinal, bytes } };
@@ -106,6 +106,7 @@ mod tests {
             job: JobId(1),
             ordinal,
             slot: 0,
+            engine: Some(EngineKind::Small),
             started: Time(0),
             finished: Time(0),
             exit_code: 0,

@@ -4,7 +4,7 @@
 
 use super::Outcome;
 use crate::base::Time;
-use crate::model::{Exit, Launch, LogExtent, Reason};
+use crate::model::{EngineKind, Exit, Launch, LogExtent, Reason};
 
 /// kubernetes: `kubecontainer.MaxContainerTerminationMessageLength`.
 pub(super) const MESSAGE_BYTES_MAX: usize = 4096;
@@ -24,13 +24,20 @@ fn failed(exit_code: u8, message: Option<Box<str>>) -> Outcome {
 }
 
 /// The exit of a pod, without its trace.
-pub(super) fn exit(launch: &Launch, started: Time, finished: Time, outcome: Outcome, log: LogExtent) -> Exit {
+pub(super) fn exit(
+    launch: &Launch,
+    (started, finished): (Time, Time),
+    engine: Option<EngineKind>,
+    outcome: Outcome,
+    log: LogExtent,
+) -> Exit {
     Exit {
         job: launch.job,
         ordinal: launch.ordinal,
         slot: launch.slot,
         started,
         finished: finished.max(started),
+        engine,
         exit_code: outcome.exit_code,
         reason: outcome.reason,
         log,

@@ -1,10 +1,11 @@
 //! A scripted sandbox for the workers' tests: a pod's arguments say what its guest does.
 
 use super::{Busy, Checked, LoadError, Outcome, PodLog, PodSetup, Runtime, Stream, Trace};
-use crate::model::{PodTemplate, Reason};
+use crate::model::{EngineKind, PodTemplate, Reason};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -42,8 +43,10 @@ pub(super) struct Shared {
     pub(super) alive_most: AtomicUsize,
     /// So many runs answer `Busy` from now on.
     pub(super) busy: AtomicU32,
+    /// What guests that `say` something said, in order.
+    pub(super) said: Mutex<Vec<String>>,
     is_released: AtomicBool,
-    release: Notify,
+    released: Notify,
 }
 
 /// Images are loaded unless their name begins with `missing` or `broken`.
@@ -71,9 +74,32 @@ impl Fake {
 
     /// Lets all guests that `hold` go on.
     pub(super) fn release(&self) {
-        self.shared.is_released.store(true, Ordering::SeqCst);
-        self.shared.release.notify_waiters();
+        self.shared.release();
     }
+}
+
+impl Shared {
+    pub(super) fn release(&self) {
+        self.is_released.store(true, Ordering::SeqCst);
+        self.released.notify_waiters();
+    }
+
+    pub(super) fn say(&self, what: &str) {
+        self.said.lock().expect("no panic while it is held").push(what.to_owned());
+    }
+}
+
+/// What a tick does to a guest: it asks for another turn at once.
+async fn interrupted() {
+    let mut is_first = true;
+    std::future::poll_fn(|context| {
+        if !std::mem::take(&mut is_first) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Counts a guest as alive as long as it is there.
@@ -116,6 +142,10 @@ impl Runtime for Fake {
         self.cached.lock().expect("no panic while it is held").get(&template.image).cloned()
     }
 
+    fn engine(&self, _: &String) -> EngineKind {
+        EngineKind::Small
+    }
+
     fn load(&self, template: &PodTemplate) -> Result<String, LoadError> {
         self.loads.fetch_add(1, Ordering::SeqCst);
         self.loading.pass();
@@ -140,6 +170,9 @@ impl Runtime for Fake {
             if shared.busy.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
                 return Err(Busy);
             }
+            if pod.args.iter().any(|act| act == "crowded") && !shared.is_released.load(Ordering::SeqCst) {
+                return Err(Busy);
+            }
             let _alive = Alive::new(shared.clone());
             let mut trap = None;
             for act in pod.args.iter().skip(1) {
@@ -153,11 +186,17 @@ impl Runtime for Fake {
                             tokio::task::yield_now().await;
                         }
                     }
+                    "crowded" => {}
+                    "say" => shared.say(what),
+                    "compute" => loop {
+                        shared.say("computes");
+                        interrupted().await;
+                    },
                     "spin" => loop {
                         tokio::task::yield_now().await;
                     },
                     "hold" => loop {
-                        let released = shared.release.notified();
+                        let released = shared.released.notified();
                         if shared.is_released.load(Ordering::SeqCst) {
                             break;
                         }

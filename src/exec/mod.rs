@@ -16,11 +16,15 @@ mod logs;
 #[cfg(test)]
 mod logs_tests;
 mod nursery;
+mod priority;
+mod queue;
 mod reader;
 mod runtime;
 mod segments;
 mod texts;
 mod tick;
+#[cfg(test)]
+mod turns_tests;
 mod worker;
 mod workers;
 #[cfg(test)]
@@ -29,6 +33,7 @@ mod workers_tests;
 pub use agent::{SETUP_BYTES_MAX, SetupTooLong, prepare};
 pub use log::{LOG_BYTES_PER_POD_MAX, PodLog};
 pub use logs::{Following, LOG_BYTES_MAX_DEFAULT, LogEntry, Logs, LogsError, SEGMENTS_MAX};
+pub use priority::as_compilation;
 pub use reader::LogRecord;
 pub use runtime::{Busy, Checked, LoadError, Outcome, PodSetup, Runtime, Stream, Trace};
 pub use segments::SEGMENT_BYTES;

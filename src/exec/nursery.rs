@@ -57,6 +57,8 @@ struct Slot<C> {
     guest: Option<Guest<C>>,
     wake: Arc<SlotWake>,
     waker: Waker,
+    /// The guest woke itself in its last turn: a tick interrupted it, it waits for nothing.
+    is_computing: bool,
 }
 
 /// Wakes one slot.
@@ -101,7 +103,10 @@ pub(super) struct Nursery<C> {
     free: Vec<usize>,
     by_pod: HashMap<(JobId, u32), usize>,
     bell: Arc<Bell>,
+    /// Woken guests that had waited for something.
     woken: VecDeque<usize>,
+    /// Woken guests that only wait for their next turn.
+    computing: VecDeque<usize>,
 }
 
 impl<C> Nursery<C> {
@@ -112,6 +117,7 @@ impl<C> Nursery<C> {
             by_pod: HashMap::new(),
             bell: Arc::default(),
             woken: VecDeque::new(),
+            computing: VecDeque::new(),
         }
     }
 
@@ -123,20 +129,33 @@ impl<C> Nursery<C> {
     /// Collects who was woken; from here on `worker` is told of others.
     pub(super) fn take_woken(&mut self, worker: &Waker) {
         let mut state = self.bell.state.lock().unwrap_or_else(PoisonError::into_inner);
-        self.woken.extend(state.woken.drain(..));
+        for slot in state.woken.drain(..) {
+            let is_computing = self.slots.get(slot).is_some_and(|slot| slot.is_computing);
+            if is_computing { &mut self.computing } else { &mut self.woken }.push_back(slot);
+        }
         if !state.worker.as_ref().is_some_and(|known| known.will_wake(worker)) {
             state.worker = Some(worker.clone());
         }
     }
 
-    /// How many woken guests wait for a turn.
+    /// How many woken guests that waited for something wait for a turn.
     pub(super) fn woken(&self) -> usize {
         self.woken.len()
     }
 
-    /// The longest woken slot.
+    /// The longest woken slot of those.
     pub(super) fn next_woken(&mut self) -> Option<usize> {
         self.woken.pop_front()
+    }
+
+    /// How many interrupted guests wait for a turn.
+    pub(super) fn computing(&self) -> usize {
+        self.computing.len()
+    }
+
+    /// The longest interrupted slot.
+    pub(super) fn next_computing(&mut self) -> Option<usize> {
+        self.computing.pop_front()
     }
 
     /// The guest in a slot.
@@ -174,12 +193,13 @@ impl<C> Nursery<C> {
     }
 
     fn turn(&mut self, slot: usize) -> Option<Turn<C>> {
-        let Slot { guest, wake, waker } = self.slots.get_mut(slot)?;
+        let Slot { guest, wake, waker, is_computing } = self.slots.get_mut(slot)?;
         let run = &mut guest.as_mut()?.run;
         wake.is_woken.store(false, Ordering::Release);
         let mut context = Context::from_waker(waker);
         // A worker's turn is one poll for tokio: its budget for one task is not meant for hundreds of guests.
         let polled = guarded(|| pin!(tokio::task::coop::unconstrained(run)).poll(&mut context));
+        *is_computing = wake.is_woken.load(Ordering::Acquire);
         let end = match polled {
             Ok(Poll::Pending) => return Some(Turn::Parked),
             Ok(Poll::Ready(end)) => Ok(end),
@@ -208,7 +228,7 @@ impl<C> Nursery<C> {
     fn add_slot(&mut self) -> usize {
         let slot = self.slots.len();
         let wake = Arc::new(SlotWake { slot, is_woken: AtomicBool::new(false), bell: self.bell.clone() });
-        self.slots.push(Slot { guest: None, waker: wake.clone().into(), wake });
+        self.slots.push(Slot { guest: None, waker: wake.clone().into(), wake, is_computing: false });
         slot
     }
 }

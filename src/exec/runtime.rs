@@ -1,7 +1,7 @@
 //! The contract between the workers and a sandbox.
 
 use super::{PodLog, Texts};
-use crate::model::{PodTemplate, Reason};
+use crate::model::{EngineKind, PodTemplate, Reason};
 use std::future::Future;
 
 /// Runs guests. Implemented by the sandbox, and by a scripted fake in tests.
@@ -29,6 +29,9 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Lets go of everything made of the module with this SHA-256; pods that run keep theirs. Called on a blocking thread.
     fn forget(&self, sha256: &[u8; 32]);
+
+    /// The engine that runs pods with this code.
+    fn engine(&self, code: &Self::Code) -> EngineKind;
 
     /// Runs one pod. The future is created and polled on one worker thread, inside the context of that thread's tokio
     /// runtime (timers on). It must return `Pending` at every epoch tick at the latest, and must free everything when

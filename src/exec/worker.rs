@@ -11,13 +11,13 @@ use super::guard::guarded;
 use super::inbox::Inbox;
 use super::logs::Logs;
 use super::nursery::{End, Guest, Nursery, Run, Turn};
+use super::queue::{Queue, Queued};
 use super::segments::SegmentWriter;
 use super::tick::{TICK, Ticker};
 use super::workers::ReportFn;
 use super::{LoadError, Outcome, PodLog, Runtime};
 use crate::base::{JobId, Time};
 use crate::model::{Launch, LogExtent, NO_SEGMENT, Reason, Refused, Report, RunPlan, Started, Stop};
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -27,6 +27,10 @@ use tokio::time::Sleep;
 /// Guests that get their first turn in one turn of the worker, and as many woken ones: what one report and one write of
 /// logs are shared by.
 const TURN_MAX: usize = 256;
+
+/// After so long no further pod is launched in the turn, ms: until then nobody hears of those that ended, and the launches
+/// of other Jobs wait.
+const LAUNCHING_MS: u64 = 2;
 
 /// A parked pod's output is flushed when it has this many bytes, or [`FLUSH_AFTER`] its first one.
 const FLUSH_BYTES: usize = 16 << 10;
@@ -60,14 +64,6 @@ pub(super) struct Seat<R: Runtime> {
     pub(super) report: ReportFn,
 }
 
-/// A launch that has not started, or has to start again because there was no room.
-struct Queued<C> {
-    launch: Launch,
-    code: Option<C>,
-    /// When it started, if that was reported already.
-    announced: Option<Time>,
-}
-
 /// Launches that wait for one load.
 struct Waiting<C> {
     plan: Arc<RunPlan>,
@@ -93,7 +89,7 @@ pub(super) struct Worker<R: Runtime> {
     seat: Seat<R>,
     orders: Vec<Order>,
     loaded: Vec<Loaded<R::Code>>,
-    queue: VecDeque<Queued<R::Code>>,
+    queue: Queue<R::Code>,
     waiting: Vec<Waiting<R::Code>>,
     guests: Nursery<R::Code>,
     writer: SegmentWriter,
@@ -101,7 +97,7 @@ pub(super) struct Worker<R: Runtime> {
     /// Slots of parked guests with output that waits for `flush_timer`.
     dirty: Vec<usize>,
     flush_timer: Option<Pin<Box<Sleep>>>,
-    /// While it is set there was no room for another instance; an exit or its end clears it.
+    /// While it is set, Jobs are blocked in the queue for want of room; an exit or its end unblocks them.
     retry_timer: Option<Pin<Box<Sleep>>>,
     /// The last reading of the clock.
     now: Time,
@@ -120,7 +116,7 @@ impl<R: Runtime> Worker<R> {
         Self {
             orders: Vec::new(),
             loaded: Vec::new(),
-            queue: VecDeque::new(),
+            queue: Queue::new(),
             waiting: Vec::new(),
             guests: Nursery::new(),
             writer,
@@ -138,8 +134,9 @@ impl<R: Runtime> Worker<R> {
         }
     }
 
-    /// One turn: orders first, then guests that were woken, then launches, then one report. Ready once closed. Must be
-    /// polled inside the context of the tokio runtime whose timers the guests use.
+    /// One turn: orders first, then launches, then guests that were woken, those that compute last; a report before these,
+    /// which may take a tick each, and one at the end. Ready once closed. Must be polled inside the context of the tokio
+    /// runtime whose timers the guests use.
     pub(super) fn turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.now = (self.seat.clock)();
         let urgency = self.take_orders(context.waker());
@@ -152,8 +149,9 @@ impl<R: Runtime> Worker<R> {
         // Stops are reported at once: turns of guests may take a tick each.
         if urgency == Urgency::None {
             self.count();
-            self.poll_woken();
             self.launch_queued();
+            self.poll_woken();
+            self.poll_computing();
         }
         self.poll_timers(context);
         self.hand_over();
@@ -165,11 +163,11 @@ impl<R: Runtime> Worker<R> {
     }
 
     fn has_more(&self) -> bool {
-        self.guests.woken() > 0 || self.can_launch()
+        self.guests.woken() > 0 || self.guests.computing() > 0 || self.can_launch()
     }
 
     fn can_launch(&self) -> bool {
-        !self.queue.is_empty() && self.retry_timer.is_none() && self.guests.len() < self.seat.alive_max
+        !self.queue.is_empty() && self.guests.len() < self.seat.alive_max
     }
 
     /// Keeps the ticker's count: ticks are needed while a guest is alive or about to be.
@@ -191,7 +189,7 @@ impl<R: Runtime> Worker<R> {
             let of_order = match order {
                 Order::Launch(launches) => {
                     let queued = launches.into_iter().map(|launch| Queued { launch, code: None, announced: None });
-                    self.queue.extend(queued);
+                    queued.for_each(|queued| self.queue.push_back(queued));
                     Urgency::None
                 }
                 Order::Stop(stops) => {
@@ -213,16 +211,18 @@ impl<R: Runtime> Worker<R> {
             self.end(guest, stopped());
         } else if let Some(queued) = self.remove_queued(pod) {
             let started = queued.announced.unwrap_or(self.now);
-            let exit = exit(&queued.launch, started, self.now, stopped(), LogExtent::default());
+            let ran = queued.announced.and(queued.code.as_ref());
+            let engine = ran.map(|code| self.seat.runtime.engine(code));
+            let exit = exit(&queued.launch, (started, self.now), engine, stopped(), LogExtent::default());
             self.report.exits.push(exit);
         }
     }
 
     fn remove_queued(&mut self, pod: (JobId, u32)) -> Option<Queued<R::Code>> {
-        let is_pod = |queued: &Queued<_>| (queued.launch.job, queued.launch.ordinal) == pod;
-        if let Some(at) = self.queue.iter().position(is_pod) {
-            return self.queue.remove(at);
+        if let Some(queued) = self.queue.remove(pod) {
+            return Some(queued);
         }
+        let is_pod = |queued: &Queued<_>| (queued.launch.job, queued.launch.ordinal) == pod;
         self.waiting.iter_mut().find_map(|waiting| {
             let at = waiting.queued.iter().position(is_pod)?;
             Some(waiting.queued.remove(at))
@@ -250,31 +250,52 @@ impl<R: Runtime> Worker<R> {
         self.report.refused.push(Refused { job, ordinal, slot, reason: error.reason, message: error.message });
     }
 
-    /// Gives woken guests a turn, at least one, until a tick or a stop comes.
+    /// Gives guests that waited for something a turn, at least one, until a tick or a stop comes.
     fn poll_woken(&mut self) {
         let tick = self.seat.ticker.now();
         for _ in 0..TURN_MAX {
             let Some(slot) = self.guests.next_woken() else { return };
-            match self.guests.poll(slot) {
-                None => continue,
-                Some(turn) => self.after_turn(slot, turn),
-            }
-            if self.is_interrupted(tick) {
+            if self.poll(slot) && self.is_interrupted(tick) {
                 return;
             }
         }
     }
 
-    /// Starts queued pods, at least one if there is room, until a tick or a stop comes.
-    fn launch_queued(&mut self) {
+    /// Gives guests that a tick had interrupted a turn, at least one unless a stop came, until a tick or a stop comes.
+    fn poll_computing(&mut self) {
+        if self.guests.computing() == 0 || self.seat.orders.is_urgent() {
+            return;
+        }
+        self.hand_over();
         let tick = self.seat.ticker.now();
+        for _ in 0..TURN_MAX {
+            let Some(slot) = self.guests.next_computing() else { return };
+            if self.poll(slot) && self.is_interrupted(tick) {
+                return;
+            }
+        }
+    }
+
+    /// Gives the guest in `slot` a turn; false when there is none.
+    fn poll(&mut self, slot: usize) -> bool {
+        let Some(turn) = self.guests.poll(slot) else { return false };
+        self.after_turn(slot, turn);
+        true
+    }
+
+    /// Starts queued pods, at least one if there is room, until a tick or a stop comes, it took long enough, or the last one that
+    /// is here of a Job has ended: its end is news, and its Job may be waiting for nothing else.
+    fn launch_queued(&mut self) {
+        let (tick, start) = (self.seat.ticker.now(), self.now);
         for _ in 0..TURN_MAX {
             if !self.can_launch() {
                 return;
             }
-            let Some(queued) = self.queue.pop_front() else { return };
+            let Some(queued) = self.queue.pop() else { return };
+            let job = queued.launch.job;
             self.launch(queued);
-            if self.is_interrupted(tick) {
+            let is_last = !self.queue.has(job) && self.report.exits.last().is_some_and(|exit| exit.job == job);
+            if is_last || self.is_interrupted(tick) || self.now.since_ms(start) >= LAUNCHING_MS {
                 return;
             }
         }
@@ -291,7 +312,8 @@ impl<R: Runtime> Worker<R> {
             Ok(Begun::NotLoaded) => self.wait_for_load(queued),
             Ok(Begun::Refused(error)) => self.refuse(&queued.launch, error),
             Err(text) => {
-                let exit = exit(&queued.launch, self.now, self.now, panicked(text), LogExtent::default());
+                let times = (self.now, self.now);
+                let exit = exit(&queued.launch, times, None, panicked(text), LogExtent::default());
                 self.report.exits.push(exit);
             }
         }
@@ -332,6 +354,7 @@ impl<R: Runtime> Worker<R> {
         let Queued { launch, announced, .. } = queued;
         let Launch { job, ordinal, slot: pod_slot, .. } = launch;
         let started = announced.unwrap_or(self.now);
+        let engine = self.seat.runtime.engine(&code);
         let guest = Guest {
             launch,
             code,
@@ -344,7 +367,7 @@ impl<R: Runtime> Worker<R> {
         };
         let (slot, turn) = self.guests.start(guest);
         if matches!(turn, Turn::Parked) && announced.is_none() {
-            self.report.started.push(Started { job, ordinal, slot: pod_slot, at: started });
+            self.report.started.push(Started { job, ordinal, slot: pod_slot, at: started, engine });
             if let Some(guest) = self.guests.get_mut(slot) {
                 guest.is_announced = true;
             }
@@ -393,8 +416,8 @@ impl<R: Runtime> Worker<R> {
             Ok(Ok(outcome)) => self.end(guest, outcome),
             Ok(Err(super::Busy)) => {
                 let announced = guest.is_announced.then_some(guest.started);
-                self.queue.push_front(Queued { launch: guest.launch, code: Some(guest.code), announced });
-                self.retry_timer = Some(Box::pin(tokio::time::sleep(TICK)));
+                self.queue.block(Queued { launch: guest.launch, code: Some(guest.code), announced });
+                self.retry_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(TICK)));
             }
             Err(text) => self.end(guest, panicked(text)),
         }
@@ -410,7 +433,8 @@ impl<R: Runtime> Worker<R> {
         let was_live = extent.segment != NO_SEGMENT;
         let extent = self.writer.append(job, ordinal, extent, &log, self.now);
         let trace = outcome.trace.take().filter(|trace| !trace.0.is_empty());
-        let exit = exit(&launch, started, self.now, outcome, extent);
+        let engine = self.seat.runtime.engine(&code);
+        let exit = exit(&launch, (started, self.now), Some(engine), outcome, extent);
         match trace {
             Some(trace) => {
                 self.show_extent(job, ordinal, extent);
@@ -421,7 +445,14 @@ impl<R: Runtime> Worker<R> {
                 self.ended_live.extend(was_live.then_some((job, ordinal)));
             }
         }
-        self.retry_timer = None;
+        self.unblock();
+    }
+
+    /// There may be room for an instance again.
+    fn unblock(&mut self) {
+        if self.retry_timer.take().is_some() {
+            self.queue.unblock();
+        }
     }
 
     fn poll_timers(&mut self, context: &mut Context<'_>) {
@@ -434,7 +465,7 @@ impl<R: Runtime> Worker<R> {
             }
         }
         if self.retry_timer.as_mut().is_some_and(|timer| timer.as_mut().poll(context).is_ready()) {
-            self.retry_timer = None;
+            self.unblock();
         }
     }
 

@@ -5,6 +5,7 @@
 
 use super::compile::{Explainer, Loader};
 use super::inbox::Inbox;
+use super::priority::{GUESTS, as_compilation, be_nicer};
 use super::tick::Ticker;
 use super::worker::{Order, Seat, Worker};
 use super::{Logs, Runtime};
@@ -108,7 +109,7 @@ impl Workers {
         let tick = (workers.ticker.clone(), runtime.clone());
         workers.others.push(spawn("tick", move || tick.0.run(|| tick.1.tick()))?);
         let load = (loader, runtime.clone());
-        workers.others.push(spawn("compile", move || load.0.run(&*load.1))?);
+        workers.others.push(spawn("compile", move || as_compilation(|| load.0.run(&*load.1)))?);
         workers.others.push(spawn("explain", move || explainer.run(&*runtime))?);
         Ok(workers)
     }
@@ -177,6 +178,7 @@ fn spawn_worker<R: Runtime>(seat: Seat<R>) -> Result<JoinHandle<()>, WorkersErro
     let built = tokio::runtime::Builder::new_current_thread().enable_time().event_interval(1).build();
     let runtime = built.map_err(|source| WorkersError::Spawn { name: name.clone(), source })?;
     spawn(&name, move || {
+        be_nicer(GUESTS);
         let mut worker = Worker::new(seat);
         runtime.block_on(poll_fn(|context| worker.turn(context)));
     })

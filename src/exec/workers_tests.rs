@@ -285,6 +285,19 @@ fn a_pod_for_which_there_is_no_room_is_tried_again() {
 }
 
 #[test]
+fn a_job_that_waits_for_room_holds_up_no_other() {
+    let mut world = World::new(config(1, 100));
+    world.launch(&["crowded"], 0..3);
+    let other = plan("sum", &["exit:0"]);
+    world.workers.launch(0, (3..6).map(|ordinal| Launch { job: JobId(2), ..launch(ordinal, &other) }).collect());
+    world.wait_exits(3);
+    assert!(world.codes().iter().all(|(ordinal, code)| *ordinal >= 3 && *code == 0));
+    world.fake.release();
+    world.wait_exits(6);
+    world.end();
+}
+
+#[test]
 fn a_pod_that_waits_for_room_can_be_stopped() {
     let mut world = World::new(config(1, 100));
     world.fake.shared.busy.store(u32::MAX, Ordering::SeqCst);
@@ -473,7 +486,8 @@ fn more_traps_than_may_wait_are_given_back() {
     let explainer = Explainer::new(world.logs.clone(), Arc::new(drop));
     let trap = |ordinal| {
         let outcome = Outcome { message: Some("trapped".into()), ..exits::stopped() };
-        let exit = exits::exit(&launch(ordinal, &plan("sum", &[])), Time(1), Time(2), outcome, LogExtent::default());
+        let exit =
+            exits::exit(&launch(ordinal, &plan("sum", &[])), (Time(1), Time(2)), None, outcome, LogExtent::default());
         Traced { exit, code: String::new(), trace: Trace::default() }
     };
     let most = u32::try_from(EXPLAIN_MAX).expect("few");

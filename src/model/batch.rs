@@ -54,7 +54,7 @@ pub enum CodecError {
 }
 
 /// The version of the encoding of facts. A change of [`Fact`] that is not an added variant changes it.
-const FACTS_FORMAT: u8 = 1;
+const FACTS_FORMAT: u8 = 2;
 
 impl Batch {
     /// The resourceVersion after the batch's last.
@@ -116,8 +116,8 @@ mod tests {
     use super::*;
     use crate::base::{JobId, NO_INDEX, Time, Uid};
     use crate::model::{
-        Backoff, Condition, ConditionReason, ConditionType, Counted, Event, EventNote, IndexRun, LogExtent, PodEnd,
-        Reason, Waiting,
+        Backoff, Condition, ConditionReason, ConditionType, Counted, EngineKind, Event, EventNote, IndexRun, LogExtent,
+        PodEnd, Reason, Waiting,
     };
 
     /// One fact of every variant, with every kind of field at a telling value.
@@ -129,7 +129,7 @@ mod tests {
             Fact::JobChanged { job },
             Fact::JobStarted { job, at },
             Fact::PodsCreated { job, at, first: 3, count: 2, indexes: vec![IndexRun { first: 300, count: 2 }] },
-            Fact::PodsStarted { job, pods: vec![(3, at)] },
+            Fact::PodsStarted { job, pods: vec![(3, at, EngineKind::Large)] },
             Fact::PodsWaiting {
                 job,
                 pods: vec![Waiting { ordinal: 4, reason: Reason::ErrImagePull, message: "no module".into() }],
@@ -144,6 +144,7 @@ mod tests {
                     run_ms: 5,
                     exit_code: 134,
                     reason: Reason::Error,
+                    engine: Some(EngineKind::Small),
                     counted: Counted::Failed,
                     was_ready: true,
                     was_stopping: false,

@@ -71,12 +71,14 @@ pub struct Chunk {
     pub stops: Vec<(u32, Time)>,
 }
 
-/// Compact state that takes the place of batches.
+/// A piece of the compact state that takes the place of batches. All pieces of one fold speak of the same moment.
 #[derive(Debug, Default)]
 pub struct Fold {
     /// The last resourceVersion that the state covers.
     pub last_rv: u64,
-    /// The Jobs that are gone since the last fold: what is kept of them is deleted, before `jobs` is written.
+    /// More pieces follow: nothing of the fold counts before the one without this.
+    pub goes_on: bool,
+    /// The Jobs that are gone since the last fold: what earlier folds kept of them is deleted.
     pub removed: Vec<JobId>,
     /// The Jobs that changed since the last fold, and those gone that a kept event is about.
     pub jobs: Vec<JobRecord>,
@@ -84,6 +86,8 @@ pub struct Fold {
     pub shown: Vec<(JobId, JobStatus)>,
     /// The chunks that changed since the last fold.
     pub chunks: Vec<Chunk>,
-    /// All events that are kept.
+    /// The events since the last fold that are kept, oldest first, with their resourceVersions.
     pub events: Vec<(u64, Event)>,
+    /// In the last piece: events with a lower resourceVersion are kept no more.
+    pub events_from: u64,
 }

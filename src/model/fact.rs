@@ -2,7 +2,7 @@
 
 use super::event::Event;
 use super::job::{Backoff, Condition};
-use super::pod::{LogExtent, Reason};
+use super::pod::{EngineKind, LogExtent, Reason};
 use crate::base::{JobId, NO_INDEX, Time, Uid};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -52,8 +52,8 @@ pub enum Fact {
     PodsStarted {
         /// Their Job.
         job: JobId,
-        /// Ordinal and start.
-        pods: Vec<(u32, Time)>,
+        /// Ordinal, start, and the engine that runs it.
+        pods: Vec<(u32, Time, EngineKind)>,
     },
     /// Pods that could not start and wait.
     PodsWaiting {
@@ -180,6 +180,8 @@ pub struct PodEnd {
     pub exit_code: u8,
     /// `state.terminated.reason`.
     pub reason: Reason,
+    /// The engine that ran its guest; `None` when it never ran.
+    pub engine: Option<EngineKind>,
     /// What it did to the counters.
     pub counted: Counted,
     /// It had been shown as running.

@@ -1,6 +1,6 @@
 //! What passes between the control thread and the workers, in batches.
 
-use super::pod::{LogExtent, Reason};
+use super::pod::{EngineKind, LogExtent, Reason};
 use super::spec::PodTemplate;
 use crate::base::{JobId, PodNames, Time, Uid, UidKey};
 use std::sync::Arc;
@@ -59,6 +59,8 @@ pub struct Started {
     pub slot: u32,
     /// When its guest started.
     pub at: Time,
+    /// The engine that runs it.
+    pub engine: EngineKind,
 }
 
 /// A pod that ended.
@@ -74,6 +76,8 @@ pub struct Exit {
     pub started: Time,
     /// When it ended.
     pub finished: Time,
+    /// The engine that ran its guest; `None` when it never ran.
+    pub engine: Option<EngineKind>,
     /// Exit code.
     pub exit_code: u8,
     /// `state.terminated.reason`.

@@ -19,7 +19,7 @@ pub use event::{Event, EventNote};
 pub use fact::{Counted, Fact, IndexRun, PodEnd, Waiting};
 pub use job::{Backoff, Condition, ConditionReason, ConditionType, JobRecord, JobStatus};
 pub use launch::{Exit, Launch, Refused, Report, RunPlan, Started, Stop};
-pub use pod::{LogExtent, NO_SEGMENT, Phase, PodRecord, Reason};
+pub use pod::{EngineKind, LogExtent, NO_SEGMENT, Phase, PodRecord, Reason};
 pub use spec::{
     CompletionMode, EnvValue, EnvVar, FUEL_ANNOTATION, FailureAction, FailureRule, FieldPath, JobSpec, OnExitCodes,
     PodTemplate, SpecError,

@@ -64,6 +64,16 @@ impl Reason {
     }
 }
 
+/// Which of the sandbox's engines runs a pod.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum EngineKind {
+    /// Many small pods: 256 MiB of address space each, every access to memory checked by the code itself.
+    Small,
+    /// Fewer large pods: 4 GiB of address space each, and code that lets the processor check.
+    Large,
+}
+
 /// Where a pod's log ends: the last record of its chain in a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LogExtent {
@@ -113,7 +123,7 @@ pub struct PodRecord {
     pub exit_code: u8,
     /// Why it waits or ended.
     pub reason: Reason,
-    /// [`PodRecord::STARTED`], [`PodRecord::STOPPING`], [`PodRecord::REMOVED`].
+    /// [`PodRecord::STARTED`] and the others.
     pub flags: u8,
     /// How often a start was refused (its image could not be had).
     pub attempts: u16,
@@ -130,6 +140,10 @@ impl PodRecord {
     pub const REMOVED: u8 = 4;
     /// It was lost with the engine (condition `DisruptionTarget`).
     pub const DISRUPTED: u8 = 8;
+    /// A small pod's guest ran.
+    pub const SMALL: u8 = 16;
+    /// A large pod's guest ran.
+    pub const LARGE: u8 = 32;
 
     /// A pod that was just created.
     #[must_use]
@@ -157,6 +171,24 @@ impl PodRecord {
     #[must_use]
     pub fn has(&self, flag: u8) -> bool {
         self.flags & flag == flag
+    }
+
+    /// The engine that runs or ran its guest; `None` when it has not run.
+    #[must_use]
+    pub fn engine(&self) -> Option<EngineKind> {
+        match (self.has(Self::SMALL), self.has(Self::LARGE)) {
+            (true, _) => Some(EngineKind::Small),
+            (_, true) => Some(EngineKind::Large),
+            _ => None,
+        }
+    }
+
+    /// Notes the engine that runs its guest.
+    pub fn set_engine(&mut self, engine: EngineKind) {
+        self.flags |= match engine {
+            EngineKind::Small => Self::SMALL,
+            EngineKind::Large => Self::LARGE,
+        };
     }
 
     /// The completion index, if the Job is Indexed.

@@ -89,6 +89,8 @@ pub struct PodTemplate {
     pub annotations: BTreeMap<String, String>,
     /// `resources.limits.memory` in bytes; `None` takes the server's default.
     pub memory_bytes_max: Option<u64>,
+    /// `resources.requests.cpu` is one CPU or more.
+    pub wants_whole_cpu: bool,
     /// Annotation `coracle.dev/fuel`: units of wasmtime fuel (about one a wasm instruction).
     pub fuel: Option<u64>,
     /// `terminationGracePeriodSeconds`.
@@ -322,6 +324,8 @@ mod raw {
     struct Resources {
         #[serde(default)]
         limits: BTreeMap<String, String>,
+        #[serde(default)]
+        requests: BTreeMap<String, String>,
     }
 
     #[derive(Deserialize)]
@@ -369,6 +373,10 @@ mod raw {
                 let quantity = text.parse::<Quantity>();
                 quantity.map_err(|_| SpecError::Field { field: "resources.limits.memory", value: text.clone() })
             });
+            let cpu = container.resources.requests.get("cpu").map(|text| {
+                let quantity = text.parse::<Quantity>();
+                quantity.map_err(|_| SpecError::Field { field: "resources.requests.cpu", value: text.clone() })
+            });
             let fuel = self.metadata.annotations.get(FUEL_ANNOTATION).map(|text| {
                 text.parse::<u64>().map_err(|_| SpecError::Field { field: FUEL_ANNOTATION, value: text.clone() })
             });
@@ -381,6 +389,7 @@ mod raw {
                 labels: self.metadata.labels,
                 annotations: self.metadata.annotations,
                 memory_bytes_max: memory.transpose()?.map(Quantity::units),
+                wants_whole_cpu: cpu.transpose()?.is_some_and(|cpu| cpu >= Quantity::whole(1)),
                 fuel: fuel.transpose()?,
                 grace_s: self.spec.termination_grace_period_seconds,
             })
@@ -408,8 +417,21 @@ mod tests {
         assert!(!spec.failure_policy[0].on_exit_codes.is_in);
         assert_eq!(spec.template.memory_bytes_max, Some(64 << 20));
         assert_eq!(spec.template.fuel, Some(1000));
+        assert!(!spec.template.wants_whole_cpu);
         assert_eq!(spec.template.grace_s, 30);
         assert_eq!(spec.template.env[1].value, EnvValue::Field(FieldPath::Label("a".to_owned())));
+    }
+
+    #[test]
+    fn a_whole_cpu_is_one_or_more() {
+        let cases = [("1", true), ("1000m", true), ("2", true), ("999m", false), ("0.999999999", false), ("0", false)];
+        for (cpu, wants) in cases {
+            let json = format!(
+                r#"{{"spec":{{"parallelism":1,"backoffLimit":6,"template":{{"spec":{{"containers":[{{"name":"c",
+                "image":"i","resources":{{"requests":{{"cpu":"{cpu}"}}}}}}]}}}}}}}}"#
+            );
+            assert_eq!(JobSpec::from_doc(&json).expect("a good document").template.wants_whole_cpu, wants, "{cpu}");
+        }
     }
 
     #[test]

@@ -207,7 +207,8 @@ impl Hasher for Sha256Hasher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sandbox::engine::{Fuel, engine};
+    use crate::sandbox::arena::Arena;
+    use crate::sandbox::engine::{Fuel, large, small};
     use std::os::unix::fs::PermissionsExt as _;
 
     const WASM: &[u8] = b"\0asm\x01\0\0\0";
@@ -218,7 +219,7 @@ mod tests {
 
     #[test]
     fn code_is_kept_and_found_again() {
-        let (engine, _) = engine(1, Fuel::Free).expect("one slot");
+        let (engine, _) = large(1, Fuel::Free).expect("one slot");
         let root = tempfile::tempdir().expect("a directory");
         let cache = Cache::open(root.path(), &engine).expect("ours");
         let (digest, module) = module(&engine);
@@ -233,7 +234,7 @@ mod tests {
     fn forgotten_code_is_gone_from_every_engines_directory() {
         let root = tempfile::tempdir().expect("a directory");
         let caches = [Fuel::Free, Fuel::Counted].map(|fuel| {
-            let (engine, _) = engine(1, fuel).expect("one slot");
+            let (engine, _) = large(1, fuel).expect("one slot");
             let cache = Cache::open(root.path(), &engine).expect("ours");
             let (digest, module) = module(&engine);
             cache.put(&digest, &module);
@@ -283,7 +284,7 @@ mod tests {
 
     #[test]
     fn loading_makes_code_the_youngest() {
-        let (engine, _) = engine(1, Fuel::Free).expect("one slot");
+        let (engine, _) = large(1, Fuel::Free).expect("one slot");
         let root = tempfile::tempdir().expect("a directory");
         let cache = Cache::open(root.path(), &engine).expect("ours");
         let (digest, module) = module(&engine);
@@ -304,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_broken_file_is_not_used_and_is_replaced() {
-        let (engine, _) = engine(1, Fuel::Free).expect("one slot");
+        let (engine, _) = large(1, Fuel::Free).expect("one slot");
         let root = tempfile::tempdir().expect("a directory");
         let cache = Cache::open(root.path(), &engine).expect("ours");
         let (digest, module) = module(&engine);
@@ -322,7 +323,7 @@ mod tests {
 
     #[test]
     fn what_others_could_write_is_not_used() {
-        let (engine, _) = engine(1, Fuel::Free).expect("one slot");
+        let (engine, _) = large(1, Fuel::Free).expect("one slot");
         let root = tempfile::tempdir().expect("a directory");
         let cache = Cache::open(root.path(), &engine).expect("ours");
         let (digest, module) = module(&engine);
@@ -338,10 +339,12 @@ mod tests {
 
     #[test]
     fn engines_with_other_settings_have_other_directories() {
-        let (free, _) = engine(1, Fuel::Free).expect("one slot");
-        let (counted, _) = engine(1, Fuel::Counted).expect("one slot");
-        let (more, _) = engine(2, Fuel::Free).expect("two slots");
+        let (free, _) = large(1, Fuel::Free).expect("one slot");
+        let (counted, _) = large(1, Fuel::Counted).expect("one slot");
+        let (more, _) = large(2, Fuel::Free).expect("two slots");
         assert_ne!(fingerprint(&free), fingerprint(&counted));
         assert_eq!(fingerprint(&free), fingerprint(&more));
+        let small = small(&Arena::new(1).expect("one slot"), Fuel::Free).expect("good settings");
+        assert_ne!(fingerprint(&free), fingerprint(&small));
     }
 }

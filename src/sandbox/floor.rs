@@ -56,7 +56,8 @@ fn poll_through<F: Future>(mut run: Pin<&mut F>, woken: &Woken, waker: &Waker) -
 }
 
 impl Sandbox {
-    /// Runs `pods` guests on `threads` threads, each one made, run and dropped before the next; output goes nowhere, nothing is logged or kept. The caller takes the time.
+    /// Runs `pods` guests on `threads` threads, each one made, run and dropped before the next, on the engine that an
+    /// ordinary pod of this image gets; output goes nowhere, nothing is logged or kept. The caller takes the time.
     ///
     /// # Errors
     /// [`FloorError`]; the first thread's that failed.

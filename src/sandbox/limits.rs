@@ -1,5 +1,6 @@
 //! What a guest may take of memory.
 
+use crate::modules::TABLE_ELEMENTS_MAX;
 use std::fmt;
 use wasmtime::ResourceLimiter;
 
@@ -86,7 +87,10 @@ impl ResourceLimiter for Limits {
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        self.grow(current, desired, maximum, TABLE_ELEMENT_BYTES)
+        // What no pod can have, on either engine: only the pool has such a maximum of its own.
+        let pod_maximum = usize::try_from(TABLE_ELEMENTS_MAX).expect("a 64-bit system");
+        let maximum = maximum.map_or(pod_maximum, |maximum| maximum.min(pod_maximum));
+        self.grow(current, desired, Some(maximum), TABLE_ELEMENT_BYTES)
     }
 
     fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {

@@ -6,6 +6,7 @@
 //!
 //! [`PodSetup`]: crate::exec::PodSetup
 
+mod arena;
 mod cache;
 mod code;
 mod engine;
@@ -16,15 +17,17 @@ mod metered;
 mod outcome;
 mod p1;
 mod pod;
+mod rule;
 mod runtime;
 mod stdio;
 mod symbolise;
 #[cfg(test)]
 mod tests;
+mod variants;
 mod wasi;
 
 pub use code::Code;
-pub use engine::SLOTS_MAX;
+pub use engine::{SLOTS_MAX_L, SLOTS_MAX_S};
 pub use floor::{FloorError, FloorResult};
 pub use runtime::{Sandbox, SandboxConfig, SandboxError};
 pub use symbolise::{DWARF_BYTES_MAX, EXPLAIN_BYTES_MAX};

@@ -7,6 +7,8 @@ use super::outcome::outcome;
 use super::p1::Lean;
 use super::stdio::Output;
 use crate::exec::{Busy, Outcome, PodLog, Stream, Texts};
+use std::future::poll_fn;
+use std::pin::pin;
 use wasmtime::Store;
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p1::WasiP1Ctx;
@@ -86,7 +88,14 @@ pub(super) fn run(code: Code, guest: Guest, fuel: Option<u64>) -> impl Future<Ou
         store.set_fuel(fuel).expect("this engine counts fuel");
     }
     async move {
-        let ended = start(&mut store, &code).await;
+        let ended = match &code.0.arena {
+            None => start(&mut store, &code).await,
+            Some(arena) => {
+                let seat = arena.seat().ok_or(Busy)?;
+                let mut started = pin!(start(&mut store, &code));
+                poll_fn(|context| seat.enter(|| started.as_mut().poll(context))).await
+            }
+        };
         let left = fuel.map_or(0, |_| store.get_fuel().expect("this engine counts fuel"));
         let spent = fuel.map_or(0, |given| given.saturating_sub(left));
         outcome(ended, store.data(), spent)

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
     use crate::exec::Texts;
     use crate::modules::WASI_FUNCTIONS;
-    use crate::sandbox::engine::{Fuel, engine};
+    use crate::sandbox::engine::{Fuel, large};
     use wasmtime::ValType;
 
     /// The names and types that a linker has.
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_linker_offers_exactly_what_modules_are_inspected_for() {
-        let (engine, _) = engine(1, Fuel::Free).expect("one slot");
+        let (engine, _) = large(1, Fuel::Free).expect("one slot");
         let linkers = Linkers::new(&engine).expect("links");
         let listed: Vec<(String, String)> = WASI_FUNCTIONS.map(|(name, ty)| (name.to_owned(), ty.to_owned())).into();
         assert_eq!(offered(&linkers.full, &engine), listed);
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_module_has_the_lean_host_unless_it_imports_more() {
-        let (engine, _) = engine(1, Fuel::Free).expect("one slot");
+        let (engine, _) = large(1, Fuel::Free).expect("one slot");
         let linkers = Linkers::new(&engine).expect("links");
         for (name, ty) in WASI_FUNCTIONS {
             let text = format!(r#"(module (import "{WASI_MODULE}" "{name}" {ty}))"#);

@@ -3,6 +3,7 @@
 //! Knows how to keep bytes and in which order they come back, not what a fact means. [`Store`] is the contract; SQLite
 //! implements it. Invariant: what `commit` returned `Ok` for is there after any crash.
 
+mod folds;
 mod rows;
 mod sqlite;
 #[cfg(test)]
@@ -26,11 +27,20 @@ pub trait Store: Send {
     /// When it could not; nothing of the batch may be shown then.
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError>;
 
-    /// Replaces the batches up to and including `fold.last_rv` by compact state, in one transaction.
+    /// Keeps a piece of a fold. The first piece comes before any batch is committed that the fold does not cover; with the last
+    /// one, the fold takes the place of the batches that were committed before the first. Not synced: what a crash leaves of
+    /// it is all pieces up to one, and at least those before the last commit.
     ///
     /// # Errors
     /// When it could not; the batches are still there then.
-    fn fold(&mut self, fold: &Fold) -> Result<(), StoreError>;
+    fn fold(&mut self, piece: &Fold) -> Result<(), StoreError>;
+
+    /// Does a bounded piece of what is left to be done after commits and folds; false when there is nothing. Changes nothing
+    /// of what [`Store::recover`] will find.
+    ///
+    /// # Errors
+    /// When it could not.
+    fn tidy(&mut self) -> Result<bool, StoreError>;
 }
 
 /// Why the store does not work.

@@ -1,15 +1,15 @@
 //! The store in one SQLite file.
 //!
-//! Knows tables and transactions. Start with [`Sqlite::open`]. Invariant: one `commit` or `fold` is one transaction, synced
-//! before it returns; the version ceiling on disk is above every version that a committed batch took, and `next_job` above
-//! every Job that one created.
+//! Knows tables and transactions; `folds.rs` has what folds write and leave. Start with [`Sqlite::open`]. Invariant: one
+//! `commit` is one transaction, synced before it returns; the version ceiling on disk is above every version that a committed
+//! batch took, and `next_job` above every Job that one created.
 
+use super::folds::{self, Folds};
 use super::rows;
 use super::{Store, StoreError};
 use crate::base::{JobId, UidKey};
-use crate::model::{Batch, Chunk, CodecError, DocWrite, Fold, JobStatus, Kind, Recovered};
+use crate::model::{Batch, Chunk, CodecError, DocWrite, Event, Fold, JobStatus, Kind, Recovered};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,23 +21,39 @@ pub const CEILING_BLOCK: u64 = 1 << 20;
 const APPLICATION_ID: i64 = 0x434f_5241;
 
 /// The version of the tables.
-const STORE_FORMAT: i64 = 1;
+const STORE_FORMAT: i64 = 2;
 
-/// What the tables hold. Events of a fold lie in `meta` in one piece: they are only written and read together.
+/// What the tables hold. `gen` numbers the fold that wrote a row, see `folds.rs`; `seq` never comes again.
 const TABLES: &str = "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
     CREATE TABLE docs (kind INTEGER, ns TEXT, name TEXT, rv INTEGER NOT NULL, json TEXT NOT NULL,
         PRIMARY KEY (kind, ns, name));
-    CREATE TABLE jobs (id INTEGER PRIMARY KEY, rv INTEGER NOT NULL, state BLOB NOT NULL);
-    CREATE TABLE chunks (job INTEGER, no INTEGER, rv INTEGER NOT NULL, records BLOB NOT NULL, PRIMARY KEY (job, no));
+    CREATE TABLE jobs (id INTEGER, gen INTEGER, state BLOB NOT NULL, PRIMARY KEY (id, gen)) WITHOUT ROWID;
+    CREATE TABLE chunks (job INTEGER, no INTEGER, gen INTEGER, records BLOB NOT NULL, PRIMARY KEY (job, no, gen));
+    CREATE TABLE removed (job INTEGER, gen INTEGER, PRIMARY KEY (job, gen)) WITHOUT ROWID;
+    CREATE TABLE events (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, gen INTEGER NOT NULL, events BLOB NOT NULL);
     CREATE TABLE batches (seq INTEGER PRIMARY KEY, rv_first INTEGER NOT NULL, rv_last INTEGER NOT NULL,
         facts BLOB NOT NULL);";
+
+/// The log is moved into the database when about so many of its pages were written, by [`Store::tidy`]: a few milliseconds.
+const CHECKPOINT_PAGES: usize = 512;
+
+/// Pages of the log that a transaction takes beside what is in it.
+const TRANSACTION_PAGES: usize = 4;
+
+/// Bytes of a page that hold something.
+const PAGE_BYTES: usize = 4000;
 
 /// A store in a file, or in memory for one run.
 #[derive(Debug)]
 pub struct Sqlite {
     db: Connection,
     ceiling: u64,
+    /// The number of the last batch.
+    seq: i64,
+    folds: Folds,
+    /// About how many pages of the log were written since it was moved into the database.
+    log_pages: usize,
     /// Reused for the facts of each batch.
     facts: Vec<u8>,
 }
@@ -68,10 +84,11 @@ impl Sqlite {
             db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
             db.pragma_update(None, "journal_mode", "WAL")?;
             db.pragma_update(None, "synchronous", "FULL")?;
+            db.pragma_update(None, "wal_autocheckpoint", 0)?;
             db.execute_batch("BEGIN IMMEDIATE; COMMIT")
         };
         setup().map_err(|error| failed("locking the store", &error))?;
-        Ok(Self { db, ceiling: 0, facts: Vec::new() })
+        Ok(Self { db, ceiling: 0, seq: 0, folds: Folds::default(), log_pages: 0, facts: Vec::new() })
     }
 
     /// Makes the disk full at so many pages.
@@ -80,8 +97,35 @@ impl Sqlite {
         self.db.pragma_update(None, "max_page_count", pages).expect("a good number");
     }
 
+    /// How many rows a table has.
+    #[cfg(test)]
+    pub(super) fn count(&self, table: &str) -> u64 {
+        let rows = self.db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0));
+        u64::try_from(rows.expect("a table")).expect("a count")
+    }
+
     fn begin(&mut self) -> rusqlite::Result<Transaction<'_>> {
         self.db.transaction_with_behavior(TransactionBehavior::Immediate)
+    }
+
+    /// A transaction that is durable with the next commit, not before: the log keeps their order. `write` gives the bytes that
+    /// it wrote.
+    fn unsynced(&mut self, write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<usize>) -> rusqlite::Result<()> {
+        self.db.pragma_update(None, "synchronous", "NORMAL")?;
+        let written = self.begin().and_then(|tx| {
+            let bytes = write(&tx)?;
+            tx.commit()?;
+            Ok(bytes)
+        });
+        self.db.pragma_update(None, "synchronous", "FULL")?;
+        self.log_pages += TRANSACTION_PAGES + written? / PAGE_BYTES;
+        Ok(())
+    }
+
+    /// Moves the log into the database, so that it begins anew with the next transaction.
+    fn checkpoint(&mut self) -> rusqlite::Result<()> {
+        self.log_pages = 0;
+        self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
     }
 }
 
@@ -89,11 +133,14 @@ impl Store for Sqlite {
     fn recover(&mut self) -> Result<Recovered, StoreError> {
         let tx = self.begin().map_err(|error| failed("beginning to recover", &error))?;
         check_format(&tx)?;
+        let folds = folds::clean(&tx).map_err(|error| failed("cleaning up after folds", &error))?;
         let mut recovered = read_meta(&tx)?;
         recovered.docs = read_docs(&tx)?;
         (recovered.jobs, recovered.shown) = read_jobs(&tx)?;
         recovered.chunks = read_chunks(&tx)?;
-        recovered.batches = read_batches(&tx)?;
+        recovered.events = read_events(&tx)?;
+        let seq;
+        (recovered.batches, seq) = read_batches(&tx)?;
         let batches = recovered.batches.last().map_or(0, |batch| batch.next_rv().saturating_sub(1));
         recovered.last_rv = recovered.docs.iter().map(|doc| doc.rv).fold(recovered.last_rv.max(batches), u64::max);
         recovered.first_rv = recovered.first_rv.max(recovered.last_rv + 1);
@@ -105,7 +152,7 @@ impl Store for Sqlite {
         let numbered =
             put_meta(&tx, "boot", i64::from(recovered.boot)).and_then(|()| put_meta(&tx, "ceiling", int(ceiling)));
         numbered.and_then(|()| tx.commit()).map_err(|error| failed("numbering this boot", &error))?;
-        self.ceiling = ceiling;
+        (self.ceiling, self.seq, self.folds) = (ceiling, seq.max(folds.covered), folds);
         Ok(recovered)
     }
 
@@ -116,10 +163,12 @@ impl Store for Sqlite {
         let last = batch.docs.iter().map(|doc| doc.rv).fold(batch.next_rv().saturating_sub(1), u64::max);
         let ceiling = if last + CEILING_BLOCK / 2 > self.ceiling { last + CEILING_BLOCK } else { self.ceiling };
         let is_raised = ceiling != self.ceiling;
+        let seq = self.seq + 1;
         let committed = self.begin().and_then(|tx| {
             if !batch.facts.is_empty() {
-                tx.prepare_cached("INSERT INTO batches (rv_first, rv_last, facts) VALUES (?1, ?2, ?3)")?
-                    .execute(params![int(batch.first_rv), int(batch.next_rv().saturating_sub(1)), facts])?;
+                let (first, last) = (int(batch.first_rv), int(batch.next_rv().saturating_sub(1)));
+                tx.prepare_cached("INSERT INTO batches (seq, rv_first, rv_last, facts) VALUES (?1, ?2, ?3, ?4)")?
+                    .execute(params![seq, first, last, facts])?;
             }
             batch.docs.iter().try_for_each(|doc| write_doc(&tx, doc))?;
             if let Some(next_job) = batch.next_job() {
@@ -130,38 +179,36 @@ impl Store for Sqlite {
             }
             tx.commit()
         });
+        let bytes =
+            facts.len() + batch.docs.iter().map(|doc| doc.json.as_ref().map_or(0, |json| json.len())).sum::<usize>();
         self.facts = facts;
         committed.map_err(|error| failed("committing a batch", &error))?;
-        self.ceiling = ceiling;
+        (self.ceiling, self.seq) = (ceiling, seq);
+        self.log_pages += TRANSACTION_PAGES + bytes / PAGE_BYTES;
         Ok(())
     }
 
-    fn fold(&mut self, fold: &Fold) -> Result<(), StoreError> {
-        let shown: BTreeMap<JobId, &JobStatus> = fold.shown.iter().map(|(job, status)| (*job, status)).collect();
-        let folded = self.begin().and_then(|tx| {
-            for job in &fold.removed {
-                tx.prepare_cached("DELETE FROM jobs WHERE id = ?1")?.execute([job.0])?;
-                tx.prepare_cached("DELETE FROM chunks WHERE job = ?1")?.execute([job.0])?;
-            }
-            for record in &fold.jobs {
-                let state = rows::encode_job(record, shown.get(&record.id).copied());
-                tx.prepare_cached("REPLACE INTO jobs (id, rv, state) VALUES (?1, ?2, ?3)")?.execute(params![
-                    record.id.0,
-                    int(record.rv),
-                    state
-                ])?;
-            }
-            for chunk in &fold.chunks {
-                let rv = chunk.records.iter().map(|record| record.rv).max().unwrap_or(0);
-                tx.prepare_cached("REPLACE INTO chunks (job, no, rv, records) VALUES (?1, ?2, ?3, ?4)")?
-                    .execute(params![chunk.job.0, chunk.number, int(rv), rows::encode_chunk(chunk)])?;
-            }
-            put_meta(&tx, "events", rows::encode_events(&fold.events))?;
-            put_meta(&tx, "last_rv", int(fold.last_rv))?;
-            tx.prepare_cached("DELETE FROM batches WHERE rv_last <= ?1")?.execute([int(fold.last_rv)])?;
-            tx.commit()
-        });
-        folded.map_err(|error| failed("folding", &error))
+    fn fold(&mut self, piece: &Fold) -> Result<(), StoreError> {
+        let mut folds = std::mem::take(&mut self.folds);
+        let seq = self.seq;
+        let written = self.unsynced(|tx| folds.write(tx, piece, seq));
+        self.folds = folds;
+        written.map_err(|error| failed("folding", &error))?;
+        if !piece.goes_on {
+            self.folds.complete();
+        }
+        Ok(())
+    }
+
+    fn tidy(&mut self) -> Result<bool, StoreError> {
+        if self.log_pages >= CHECKPOINT_PAGES {
+            self.checkpoint().map_err(|error| failed("moving the log into the database", &error))?;
+            return Ok(true);
+        }
+        let mut folds = std::mem::take(&mut self.folds);
+        let cleared = if folds.is_clear() { Ok(false) } else { self.unsynced(|tx| folds.clear(tx)).map(|()| true) };
+        self.folds = folds;
+        cleared.map_err(|error| failed("clearing what was folded", &error))
     }
 }
 
@@ -208,8 +255,6 @@ fn read_meta(tx: &Transaction<'_>) -> Result<Recovered, StoreError> {
     };
     let boot = u32::try_from(number("boot")?.unwrap_or(0) + 1);
     let next_job = u32::try_from(number("next_job")?.unwrap_or(0));
-    let events = get_meta::<Vec<u8>>(tx, "events")?;
-    let events = events.map(|bytes| rows::decode_events(&bytes).map_err(|error| broken("meta events", error)));
     Ok(Recovered {
         uid_key,
         boot: boot.map_err(|_| StoreError::Corrupt("meta boot is not a number of boots".to_owned()))?,
@@ -221,7 +266,7 @@ fn read_meta(tx: &Transaction<'_>) -> Result<Recovered, StoreError> {
         jobs: Vec::new(),
         shown: Vec::new(),
         chunks: Vec::new(),
-        events: events.transpose()?.unwrap_or_default(),
+        events: Vec::new(),
         batches: Vec::new(),
     })
 }
@@ -310,9 +355,19 @@ fn read_chunks(tx: &Transaction<'_>) -> Result<Vec<Chunk>, StoreError> {
     })
 }
 
-fn read_batches(tx: &Transaction<'_>) -> Result<Vec<Batch>, StoreError> {
-    let mut next = 0;
-    each_row(tx, "batches", "SELECT rv_first, rv_last, facts FROM batches ORDER BY seq", |row| {
+fn read_events(tx: &Transaction<'_>) -> Result<Vec<(u64, Event)>, StoreError> {
+    let from = get_meta::<i64>(tx, folds::EVENTS_FROM)?.unwrap_or(0);
+    let from = unsigned(from, folds::EVENTS_FROM)?;
+    let pieces = each_row(tx, "events", "SELECT events FROM events ORDER BY first", |row| {
+        Ok(rows::decode_events(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)?)
+    })?;
+    Ok(pieces.into_iter().flatten().filter(|(rv, _)| *rv >= from).collect())
+}
+
+/// The batches and the number of the last.
+fn read_batches(tx: &Transaction<'_>) -> Result<(Vec<Batch>, i64), StoreError> {
+    let (mut next, mut seq) = (0, 0);
+    let batches = each_row(tx, "batches", "SELECT rv_first, rv_last, facts, seq FROM batches ORDER BY seq", |row| {
         let (first_rv, last) = (version(row, 0)?, row.get::<_, i64>(1)?);
         let facts = Batch::decode_facts(row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?)?;
         let batch = Batch { first_rv, facts, docs: Vec::new() };
@@ -320,8 +375,10 @@ fn read_batches(tx: &Transaction<'_>) -> Result<Vec<Batch>, StoreError> {
             return Err(RowError::Value(last));
         }
         next = batch.next_rv();
+        seq = row.get(3)?;
         Ok(batch)
-    })
+    })?;
+    Ok((batches, seq))
 }
 
 /// The number of a kind in `docs`.
@@ -349,17 +406,17 @@ fn write_doc(tx: &Transaction<'_>, doc: &DocWrite) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn get_meta<T: rusqlite::types::FromSql>(tx: &Transaction<'_>, key: &str) -> Result<Option<T>, StoreError> {
+pub(super) fn get_meta<T: rusqlite::types::FromSql>(tx: &Transaction<'_>, key: &str) -> Result<Option<T>, StoreError> {
     let found = tx.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional();
     found.map_err(|error| failed(&format!("reading meta {key}"), &error))
 }
 
-fn put_meta(tx: &Transaction<'_>, key: &str, value: impl rusqlite::ToSql) -> rusqlite::Result<()> {
+pub(super) fn put_meta(tx: &Transaction<'_>, key: &str, value: impl rusqlite::ToSql) -> rusqlite::Result<()> {
     tx.prepare_cached("REPLACE INTO meta (key, value) VALUES (?1, ?2)")?.execute(params![key, value]).map(drop)
 }
 
 /// A version as SQLite keeps it.
-fn int(rv: u64) -> i64 {
+pub(super) fn int(rv: u64) -> i64 {
     i64::try_from(rv).expect("versions are counted up from 1")
 }
 

@@ -68,6 +68,8 @@ pub(super) struct Dirty {
     pub(super) removed: BTreeSet<JobId>,
     /// Facts, and pods that they were about.
     pub(super) changes: u64,
+    /// The last version of an event that it does know.
+    pub(super) events_after: u64,
 }
 
 /// The documents of Jobs and their versions, by namespace and name.
@@ -163,7 +165,7 @@ impl Mirror {
                 self.create_pods(rv, job, *at, *first, *count, indexes)
             }
             Fact::PodsStarted { pods, .. } => {
-                self.step(rv, job, pods.iter().map(|(ordinal, at)| (*ordinal, PodStep::Started(*at))));
+                self.step(rv, job, pods.iter().map(|(ordinal, at, engine)| (*ordinal, PodStep::Started(*at, *engine))));
             }
             Fact::PodsWaiting { pods, .. } => {
                 self.step(rv, job, pods.iter().map(|waiting| (waiting.ordinal, PodStep::Waiting(waiting))));

@@ -20,6 +20,7 @@ mod watch;
 mod tests;
 
 pub use doc::{JobDoc, JobKey};
+pub use fold::Folding;
 pub use objects::{EventObject, JobObject, NamespaceObject, Object, PodObject};
 pub use read::{JobSnapshot, PodList, View};
 pub use render::{INDEX_KEY, NODE_NAME, TRACKING_FINALIZER};

@@ -6,7 +6,7 @@
 use super::doc::JobDoc;
 use super::objects::PodObject;
 use crate::base::{JobId, NO_INDEX, Time};
-use crate::model::{CHUNK_PODS, Chunk, Phase, PodEnd, PodRecord, Waiting};
+use crate::model::{CHUNK_PODS, Chunk, EngineKind, Phase, PodEnd, PodRecord, Waiting};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -84,7 +84,7 @@ pub(super) struct Pods {
 /// One pod's part of a fact.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum PodStep<'a> {
-    Started(Time),
+    Started(Time, EngineKind),
     Waiting(&'a Waiting),
     Stopping(Time),
     Ended(&'a PodEnd),
@@ -181,9 +181,10 @@ impl PodObject {
         let record = &mut self.record;
         record.rv = rv;
         match step {
-            PodStep::Started(at) => {
+            PodStep::Started(at, engine) => {
                 record.phase = Phase::Running;
                 record.flags |= PodRecord::STARTED;
+                record.set_engine(engine);
                 record.start_delta_ms = at.since_ms_u32(record.created);
                 record.reason = crate::model::Reason::None;
                 self.message = None;
@@ -206,6 +207,9 @@ impl PodObject {
         let record = &mut self.record;
         record.phase = if end.exit_code == 0 { Phase::Succeeded } else { Phase::Failed };
         record.flags |= PodRecord::STARTED | if end.disrupted { PodRecord::DISRUPTED } else { 0 };
+        if let Some(engine) = end.engine {
+            record.set_engine(engine);
+        }
         record.start_delta_ms = end.started.since_ms_u32(record.created);
         record.run_ms = end.run_ms;
         record.exit_code = end.exit_code;

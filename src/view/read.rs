@@ -1,7 +1,7 @@
 //! Reading the mirror, following it, and the one way of writing it.
 //!
 //! Knows the lock: it is held while Arcs are cloned, never while anything is rendered. Invariant: the commit thread is the
-//! only caller of [`View::apply`], [`View::fold`] and [`View::folded`].
+//! only caller of [`View::apply`] and [`View::fold`].
 
 use super::doc::JobDoc;
 use super::mirror::{Docs, JobEntry, Mirror};

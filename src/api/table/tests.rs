@@ -3,7 +3,7 @@
 use super::{IncludeObject, Kind, columns, push_columns, push_node_row, push_partial_metadata, push_row};
 use crate::base::{JobId, NO_INDEX, Time, Uid};
 use crate::model::{
-    Batch, Condition, ConditionReason, ConditionType, Counted, DocWrite, Event, EventNote, Fact, IndexRun,
+    Batch, Condition, ConditionReason, ConditionType, Counted, DocWrite, EngineKind, Event, EventNote, Fact, IndexRun,
     Kind as DocKind, LogExtent, PodEnd, Reason, Recovered, Waiting,
 };
 use crate::view::{Object, View};
@@ -104,6 +104,7 @@ fn end(ordinal: u32, index: u32, exit_code: u8, started: Time) -> PodEnd {
         run_ms: 0,
         exit_code,
         reason: if exit_code == 0 { Reason::Completed } else { Reason::Error },
+        engine: Some(EngineKind::Small),
         counted: if exit_code == 0 { Counted::Succeeded } else { Counted::Failed },
         was_ready: false,
         was_stopping: false,
@@ -311,7 +312,7 @@ fn waiting() -> Fact {
 }
 
 fn started(at: Time) -> Fact {
-    Fact::PodsStarted { job: JobId(1), pods: vec![(0, at)] }
+    Fact::PodsStarted { job: JobId(1), pods: vec![(0, at, EngineKind::Small)] }
 }
 
 fn stopping(at: Time) -> Fact {

@@ -6,6 +6,7 @@ use super::stage::on_stage;
 use super::{DataArg, Module, RoundsArgs};
 use crate::cli::bytes_text;
 use crate::cli::error::{CliError, code};
+use crate::cli::local::StoreKind;
 use crate::cli::machine;
 use clap::Args;
 use std::time::Duration;
@@ -27,7 +28,7 @@ pub(super) struct IdleArgs {
 pub(super) fn idle(args: &IdleArgs) -> Result<u8, CliError> {
     let module = Module::of("coracle/hello")?;
     let binary_bytes = std::env::current_exe().and_then(|path| path.metadata()).map_or(0, |metadata| metadata.len());
-    let (cpu, memory) = on_stage(&module, args.data.data_dir.as_deref(), async |stage| {
+    let (cpu, memory) = on_stage(&module, args.data.data_dir.as_deref(), StoreKind::Disk, async |stage| {
         let mut cpu = Vec::new();
         for _ in 0..args.rounds.rounds {
             let (before, start) = (stage.used(), machine::instant());

@@ -7,6 +7,7 @@ use super::stage::on_stage;
 use super::{DataArg, ImageArg, Module, ParallelismArg, PodsArg, RoundsArgs};
 use crate::cli::error::{CliError, code};
 use crate::cli::grouped;
+use crate::cli::local::StoreKind;
 use crate::cli::machine::{Used, file_system};
 use clap::Args;
 
@@ -33,19 +34,20 @@ pub(super) fn job(args: &JobArgs) -> Result<u8, CliError> {
     let module = Module::of(&args.image.image)?;
     let (pods, parallelism) = (args.pods.pods, args.parallelism.parallelism);
     let floor = Floor::open(&module, pods)?;
-    let (floors, jobs, used, memory, disk) = on_stage(&module, args.data.data_dir.as_deref(), async |stage| {
-        let name = stage.names.next();
-        stage.run(&name, pods.min(WARM_PODS), parallelism).await?;
-        let (mut floors, mut jobs, mut used) = (Vec::new(), Vec::new(), Used::default());
-        for _ in 0..args.rounds.rounds {
-            floors.push(floor.round(pods)?);
+    let (floors, jobs, used, memory, disk) =
+        on_stage(&module, args.data.data_dir.as_deref(), StoreKind::Disk, async |stage| {
             let name = stage.names.next();
-            let (round, of_round) = stage.run_counted(&name, pods, parallelism).await?;
-            jobs.push(round);
-            used.add(&of_round);
-        }
-        Ok((floors, jobs, used, stage.memory(), file_system(stage.spawned.dir())))
-    })?;
+            stage.run(&name, pods.min(WARM_PODS), parallelism).await?;
+            let (mut floors, mut jobs, mut used) = (Vec::new(), Vec::new(), Used::default());
+            for _ in 0..args.rounds.rounds {
+                floors.push(floor.round(pods)?);
+                let name = stage.names.next();
+                let (round, of_round) = stage.run_counted(&name, pods, parallelism).await?;
+                jobs.push(round);
+                used.add(&of_round);
+            }
+            Ok((floors, jobs, used, stage.memory(), file_system(stage.spawned.dir())))
+        })?;
     let mut report = Report::new(
         "job",
         &[

@@ -12,6 +12,7 @@ use super::stage::{Stage, create, on_stage};
 use super::{DataArg, ImageArg, Module, RoundsArgs};
 use crate::cli::error::{CliError, code};
 use crate::cli::grouped;
+use crate::cli::local::StoreKind;
 use crate::cli::machine::{self, Memory, Used, file_system, us_since};
 use crate::cli::remote::{Connection, RemoteError};
 use bytes::Bytes;
@@ -63,7 +64,9 @@ struct Measured {
 pub(super) fn jobs(args: &JobsArgs) -> Result<u8, CliError> {
     let module = Module::of(&args.image.image)?;
     let floor = Floor::open(&module, args.jobs)?;
-    let measured = on_stage(&module, args.data.data_dir.as_deref(), async |stage| rounds(args, &floor, stage).await)?;
+    let measured = on_stage(&module, args.data.data_dir.as_deref(), StoreKind::Disk, async |stage| {
+        rounds(args, &floor, stage).await
+    })?;
     let encoding = args.encoding.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
     let settings = [
         ("image", module.image.into()),

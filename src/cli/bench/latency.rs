@@ -9,13 +9,12 @@ use super::manifest::{Encoding, indexed};
 use super::report::Report;
 use super::rounds::{percentile, ratio};
 use super::server::Disk;
-use super::stage::{JOBS_PATH, Names, create, delete, on_stage};
+use super::stage::{Names, create, delete, on_stage};
 use super::{DataArg, ImageArg, Module};
 use crate::cli::error::{CliError, code};
-use crate::cli::local::{Local, io_runtime};
+use crate::cli::local::{StoreKind, io_runtime};
 use crate::cli::machine::{self, Memory, file_system, us_since};
 use crate::cli::remote::{Connection, RemoteArgs, Server};
-use crate::model::ConditionType;
 use bytes::Bytes;
 use clap::Args;
 use serde_json::Value;
@@ -43,12 +42,12 @@ pub(super) struct LatencyArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     load: Option<u32>,
 
-    /// Without disk and sockets: the router, the control thread, a store in memory and the workers, all in this process
-    #[arg(long, conflicts_with_all = ["server", "data_dir"])]
-    memory: bool,
-
     #[command(flatten)]
     data: DataArg,
+
+    /// Where that server keeps Jobs and pods; in memory, no disk takes part
+    #[arg(long, value_enum, value_name = "STORE", default_value_t, conflicts_with = "server")]
+    store: StoreKind,
 
     /// Measure the server that the kubeconfig names instead of one of its own
     #[arg(long, conflicts_with = "data_dir")]
@@ -86,19 +85,21 @@ struct Measured {
 /// Runs the rounds and prints what they took.
 pub(super) fn latency(args: &LatencyArgs) -> Result<u8, CliError> {
     let module = Module::of(&args.image.image)?;
-    let measured = if args.memory {
-        in_memory(args, &module)
-    } else if args.server {
+    let measured = if args.server {
         there(args, &module)
     } else {
-        on_stage(&module, args.data.data_dir.as_deref(), async |stage| {
+        on_stage(&module, args.data.data_dir.as_deref(), args.store, async |stage| {
             let before = Some(stage.memory());
-            let way = format!("over HTTPS, data on {}", file_system(stage.spawned.dir()));
-            let mut disk = Disk::in_dir(stage.spawned.dir()).map(Some).map_err(no_disk)?;
-            let door =
-                Door::Server { connection: &mut stage.connection, completions: &mut stage.completions, deletes: false };
+            let (store, mut disk) = match args.store {
+                StoreKind::Disk => {
+                    let dir = stage.spawned.dir();
+                    (format!("data on {}", file_system(dir)), Some(Disk::in_dir(dir).map_err(no_disk)?))
+                }
+                StoreKind::Memory => ("store in memory".to_owned(), None),
+            };
+            let door = Door { connection: &mut stage.connection, completions: &mut stage.completions, deletes: false };
             let (idle, loaded) = measure(args, &module, door, &mut disk).await?;
-            Ok(Measured { idle, loaded, way, before })
+            Ok(Measured { idle, loaded, way: format!("over HTTPS, {store}"), before })
         })
     }?;
     report(args, module.image, measured);
@@ -111,19 +112,10 @@ fn there(args: &LatencyArgs, module: &Module) -> Result<Measured, CliError> {
         let mut connection = server.connection();
         module.upload(&mut connection).await?;
         let mut completions = Completions::watch(&mut connection, &server, "").await?;
-        let door = Door::Server { connection: &mut connection, completions: &mut completions, deletes: true };
+        let door = Door { connection: &mut connection, completions: &mut completions, deletes: true };
         let (idle, loaded) = measure(args, module, door, &mut None).await?;
         Ok(Measured { idle, loaded, way: format!("of {}", server.url()), before: None })
     })
-}
-
-fn in_memory(args: &LatencyArgs, module: &Module) -> Result<Measured, CliError> {
-    let local = Local::open(None)?;
-    module.add_to(&local)?;
-    let measured = io_runtime()?.block_on(measure(args, module, Door::Memory(&local), &mut None));
-    local.engine.stop();
-    let (idle, loaded) = measured?;
-    Ok(Measured { idle, loaded, way: "in this process, store in memory".to_owned(), before: None })
 }
 
 fn no_disk(error: std::io::Error) -> CliError {
@@ -131,61 +123,21 @@ fn no_disk(error: std::io::Error) -> CliError {
 }
 
 /// Where Jobs go in.
-enum Door<'a> {
-    Server { connection: &'a mut Connection, completions: &'a mut Completions, deletes: bool },
-    Memory(&'a Local),
+struct Door<'a> {
+    connection: &'a mut Connection,
+    completions: &'a mut Completions,
+    /// Whether a Job would stay behind.
+    deletes: bool,
 }
 
 impl Door<'_> {
     async fn create(&mut self, body: Bytes) -> Result<(), CliError> {
-        match self {
-            Self::Server { connection, .. } => create(connection, Encoding::Json, body).await,
-            Self::Memory(local) => {
-                let job: Value = serde_json::from_slice(&body).unwrap_or_default();
-                let answer = local.api.post(JOBS_PATH, &job).await;
-                let refused = || CliError::new(code::USAGE, format!("the Job was refused: {}", answer.body["message"]));
-                (answer.status == 201).then_some(()).ok_or_else(refused)
-            }
-        }
-    }
-
-    /// Waits until the Job is shown complete.
-    async fn complete(&mut self, name: &str) -> Result<(), CliError> {
-        let Self::Memory(local) = self else {
-            let Self::Server { completions, .. } = self else { return Ok(()) };
-            return completions.of(name).await;
-        };
-        let view = local.handle().view();
-        loop {
-            let rv = view.rv();
-            if self.has_completed(name)? {
-                return Ok(());
-            }
-            view.shown(rv + 1).await;
-        }
-    }
-
-    /// Whether the Job was shown complete.
-    fn has_completed(&self, name: &str) -> Result<bool, CliError> {
-        match self {
-            Self::Server { completions, .. } => Ok(completions.has_seen(name)),
-            Self::Memory(local) => {
-                let job = local.handle().view().job("default", name);
-                let has = |kind| job.as_ref().is_some_and(|job| job.status.condition(kind).is_some());
-                if has(ConditionType::Failed) {
-                    return Err(CliError::new(code::JOB_FAILED, "the Job failed: the module must end with 0"));
-                }
-                Ok(has(ConditionType::Complete))
-            }
-        }
+        create(self.connection, Encoding::Json, body).await
     }
 
     /// Deletes a Job where it would stay behind.
     async fn clear(&mut self, name: &str) -> Result<(), CliError> {
-        match self {
-            Self::Server { connection, deletes: true, .. } => delete(connection, name).await,
-            _ => Ok(()),
-        }
+        if self.deletes { delete(self.connection, name).await } else { Ok(()) }
     }
 }
 
@@ -216,7 +168,7 @@ struct Load {
 impl Load {
     /// Begins a new one where the last one has completed.
     async fn keep_up(&mut self, image: &str, names: &mut Names, door: &mut Door<'_>) -> Result<(), CliError> {
-        if !self.name.is_empty() && !door.has_completed(&self.name)? {
+        if !self.name.is_empty() && !door.completions.has_seen(&self.name) {
             return Ok(());
         }
         if !self.name.is_empty() {
@@ -255,11 +207,11 @@ async fn rounds(
         let start = machine::instant();
         door.create(body).await?;
         let create_us = us_since(start);
-        door.complete(&name).await?;
+        door.completions.of(&name).await?;
         let complete_us = us_since(start);
         door.clear(&name).await?;
         // A round counts when the load was there to its end.
-        if load.as_ref().map_or(Ok(true), |load| door.has_completed(&load.name).map(|is_over| !is_over))? {
+        if load.as_ref().is_none_or(|load| !door.completions.has_seen(&load.name)) {
             times.create.push(create_us);
             times.complete.push(complete_us);
         }

@@ -8,6 +8,7 @@ use super::rounds::median;
 use super::stage::{JOBS_PATH, Stage, on_stage};
 use super::{DataArg, ImageArg, Module, ParallelismArg, RoundsArgs};
 use crate::cli::error::{CliError, code};
+use crate::cli::local::StoreKind;
 use crate::cli::machine::{self, Used, file_system};
 use crate::cli::remote::RemoteError;
 use crate::cli::{bytes_text, grouped};
@@ -45,21 +46,22 @@ struct Starts {
 /// Runs the rounds and prints what they took.
 pub(super) fn recover(args: &RecoverArgs) -> Result<u8, CliError> {
     let module = Module::of(&args.image.image)?;
-    let (empty, starts, memory, disk) = on_stage(&module, args.data.data_dir.as_deref(), async |stage| {
-        let mut empty = Starts::default();
-        for _ in 0..args.rounds.rounds {
-            start(stage, &mut empty).await?;
-        }
-        stage.reconnect().await?;
-        let name = stage.names.next();
-        stage.run(&name, args.pods, args.parallelism.parallelism).await?;
-        let mut starts = Starts::default();
-        for _ in 0..args.rounds.rounds {
-            start(stage, &mut starts).await?;
-            all_there(stage, &name, args.pods).await?;
-        }
-        Ok((empty, starts, stage.memory(), file_system(stage.spawned.dir())))
-    })?;
+    let (empty, starts, memory, disk) =
+        on_stage(&module, args.data.data_dir.as_deref(), StoreKind::Disk, async |stage| {
+            let mut empty = Starts::default();
+            for _ in 0..args.rounds.rounds {
+                start(stage, &mut empty).await?;
+            }
+            stage.reconnect().await?;
+            let name = stage.names.next();
+            stage.run(&name, args.pods, args.parallelism.parallelism).await?;
+            let mut starts = Starts::default();
+            for _ in 0..args.rounds.rounds {
+                start(stage, &mut starts).await?;
+                all_there(stage, &name, args.pods).await?;
+            }
+            Ok((empty, starts, stage.memory(), file_system(stage.spawned.dir())))
+        })?;
     let settings = [
         ("image", module.image.into()),
         ("pods", args.pods.into()),

@@ -3,6 +3,7 @@
 //! Knows processes and the kubeconfig that a server writes, nothing of Jobs. Invariant: the process ends with its value.
 
 use crate::cli::error::{CliError, code};
+use crate::cli::local::StoreKind;
 use crate::cli::remote::{Connection, RemoteArgs, Server};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -34,7 +35,7 @@ pub(super) struct Spawned {
 
 impl Spawned {
     /// Starts this executable as a server.
-    pub(super) fn start(data_dir: Option<&Path>) -> Result<Self, CliError> {
+    pub(super) fn start(data_dir: Option<&Path>, store: StoreKind) -> Result<Self, CliError> {
         let failed =
             |error: std::io::Error| CliError::new(code::ENGINE, format!("the server cannot be started: {error}"));
         let temporary = if data_dir.is_none() { Some(tempfile::tempdir().map_err(failed)?) } else { None };
@@ -43,7 +44,7 @@ impl Spawned {
         let said = tempfile::NamedTempFile::new().map_err(failed)?;
         let stderr = said.reopen().map_err(failed)?;
         let old = modified(&dir);
-        let child = spawn(&dir, stderr).map_err(failed)?;
+        let child = spawn(&dir, store, stderr).map_err(failed)?;
         Ok(Self { child, dir, old, said, _temporary: temporary })
     }
 
@@ -57,7 +58,7 @@ impl Spawned {
     pub(super) fn start_again(&mut self) -> Result<(), CliError> {
         self.old = modified(&self.dir);
         let emptied = self.said.as_file().set_len(0).and_then(|()| self.said.reopen());
-        let child = emptied.and_then(|stderr| spawn(&self.dir, stderr));
+        let child = emptied.and_then(|stderr| spawn(&self.dir, StoreKind::Disk, stderr));
         self.child =
             child.map_err(|error| CliError::new(code::ENGINE, format!("the server cannot be started: {error}")))?;
         Ok(())
@@ -116,9 +117,9 @@ impl Spawned {
     }
 }
 
-fn spawn(dir: &Path, stderr: File) -> std::io::Result<Child> {
+fn spawn(dir: &Path, store: StoreKind, stderr: File) -> std::io::Result<Child> {
     Command::new(std::env::current_exe()?)
-        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .args(["serve", "--listen", "127.0.0.1:0", "--store", store.name(), "--data-dir"])
         .arg(dir)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -11,6 +11,7 @@ use super::stage::{Stage, create, delete, on_stage};
 use super::{DataArg, Module, RoundsArgs};
 use crate::cli::error::{CliError, code};
 use crate::cli::grouped;
+use crate::cli::local::StoreKind;
 use crate::cli::machine::{self, Memory, Used, file_system, us_since};
 use crate::cli::remote::RemoteError;
 use clap::Args;
@@ -60,7 +61,7 @@ struct Measured {
 /// Runs the rounds and prints what they took.
 pub(super) fn sleepers(args: &SleepersArgs) -> Result<u8, CliError> {
     let module = Module::of(&args.image)?;
-    let measured = on_stage(&module, args.data.data_dir.as_deref(), async |stage| {
+    let measured = on_stage(&module, args.data.data_dir.as_deref(), StoreKind::Disk, async |stage| {
         let mut measured = Measured { disk: file_system(stage.spawned.dir()), ..Measured::default() };
         // The module is compiled before anything is counted.
         round(stage, 1, &mut Measured::default()).await?;

@@ -9,7 +9,7 @@ use super::manifest::{Encoding, indexed};
 use super::rounds::Round;
 use super::server::Spawned;
 use crate::cli::error::{CliError, code};
-use crate::cli::local::io_runtime;
+use crate::cli::local::{StoreKind, io_runtime};
 use crate::cli::machine::{self, Memory, Used};
 use crate::cli::remote::{Connection, RemoteError, Server};
 use bytes::Bytes;
@@ -55,10 +55,11 @@ impl Names {
 pub(super) fn on_stage<T>(
     module: &Module,
     data_dir: Option<&Path>,
+    store: StoreKind,
     work: impl AsyncFnOnce(&mut Stage) -> Result<T, CliError>,
 ) -> Result<T, CliError> {
     io_runtime()?.block_on(async {
-        let spawned = Spawned::start(data_dir)?;
+        let spawned = Spawned::start(data_dir, store)?;
         let mut stage = Stage::open(spawned, module).await?;
         match work(&mut stage).await {
             Ok(measured) => Ok(measured),

@@ -11,6 +11,7 @@ use super::rounds::{Round, rate, ratio};
 use super::stage::{Stage, on_stage};
 use super::{DataArg, ImageArg, Module, ParallelismArg, PodsArg, RoundsArgs};
 use crate::cli::error::{CliError, code};
+use crate::cli::local::StoreKind;
 use crate::cli::machine::{self, Memory, Used, file_system};
 use crate::cli::remote::{RemoteError, Server, Stream};
 use crate::cli::{bytes_text, grouped};
@@ -76,7 +77,9 @@ struct Read {
 pub(super) fn watch(args: &WatchArgs) -> Result<u8, CliError> {
     let module = Module::of(&args.image.image)?;
     let floor = Floor::open(&module, args.pods.pods)?;
-    let measured = on_stage(&module, args.data.data_dir.as_deref(), async |stage| rounds(args, &floor, stage).await)?;
+    let measured = on_stage(&module, args.data.data_dir.as_deref(), StoreKind::Disk, async |stage| {
+        rounds(args, &floor, stage).await
+    })?;
     let settings = [
         ("image", module.image.into()),
         ("pods", args.pods.pods.into()),

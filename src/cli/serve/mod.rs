@@ -9,7 +9,7 @@ mod port;
 mod state;
 
 use super::error::{CliError, code};
-use super::local::{Local, io_runtime, make_data_dir, user_dir};
+use super::local::{Local, StoreKind, io_runtime, make_data_dir, user_dir};
 use super::{signals, tell};
 use crate::api::serve::limits::{BACKLOG, CONNECTIONS_MAX};
 use crate::api::serve::{Limits, Server, tls_config};
@@ -46,6 +46,10 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 
+    /// Where Jobs, pods and logs are kept
+    #[arg(long, value_enum, value_name = "STORE", default_value_t)]
+    store: StoreKind,
+
     /// Address and port of the API; port 0 picks a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:6443")]
     listen: SocketAddr,
@@ -77,14 +81,14 @@ pub(super) fn serve(args: &ServeArgs) -> Result<u8, CliError> {
     let (chain, key) = authority.server_certificate(args.listen.ip())?;
     let tls = tls_config(chain, key)
         .map_err(|error| CliError::new(code::ENGINE, format!("TLS cannot be set up: {error}")))?;
-    let local = Local::open(Some(&dir))?;
+    let local = Local::open_with(Some(&dir), args.store)?;
     let server = Server::new(&local.api, tls, state.token(), limits);
     let url = url(address);
     let runtime = io_runtime()?;
     let result = runtime.block_on(async {
         let listener = socket.listen(BACKLOG).map_err(|error| port::refused(address, &error))?;
         state.write_kubeconfig(&url, authority.pem())?;
-        announce(&dir, &url);
+        announce(&dir, &url, args.store);
         tokio::join!(server.run(listener), end(&server, local.handle(), &stop, args.drain));
         Ok(())
     });
@@ -115,9 +119,12 @@ fn url(address: SocketAddr) -> String {
     format!("https://{reached}")
 }
 
-fn announce(dir: &Path, url: &str) {
+fn announce(dir: &Path, url: &str, store: StoreKind) {
     tell(&format!("  API         {url}"));
     tell(&format!("  data        {}", dir.display()));
+    if store == StoreKind::Memory {
+        tell("  store       memory: Jobs, pods, logs and namespaces are gone when this process ends");
+    }
     tell("");
     tell("  next, in another terminal:");
     tell(&format!("  export KUBECONFIG={}", shell_word(&dir.join(state::KUBECONFIG).display().to_string())));

@@ -9,7 +9,7 @@ use crate::control::state::{Job, State};
 use crate::model::{Counted, EventNote, Fact, PodEnd, Stop};
 
 /// Pods created in one step at the most, so that a step stays short; the rest comes in the next.
-const CREATED_PER_STEP_MAX: u32 = 16_384;
+const CREATED_PER_STEP_MAX: u32 = 4096;
 
 /// kubernetes: a sync that waits for back-off comes again after at least a second.
 const BACKOFF_WAKE_MIN_MS: u64 = 1000;

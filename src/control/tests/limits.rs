@@ -7,9 +7,9 @@ use crate::model::EventNote;
 
 #[test]
 fn pods_beyond_the_limit_of_a_step_come_in_the_next() {
-    let mut w = World::of(Spec::new(16_385, None));
-    w.step("+0..16383");
-    w.step_due_in(0, "+16384");
+    let mut w = World::of(Spec::new(4097, None));
+    w.step("+0..4095");
+    w.step_due_in(0, "+4096");
     w.advance(100);
     w.step("");
     assert_eq!(w.due_in_ms(), None);
@@ -17,8 +17,8 @@ fn pods_beyond_the_limit_of_a_step_come_in_the_next() {
 
 #[test]
 fn as_many_pods_as_the_limit_of_a_step() {
-    let mut w = World::of(Spec::new(16_384, None));
-    w.step("+0..16383");
+    let mut w = World::of(Spec::new(4096, None));
+    w.step("+0..4095");
     assert_eq!(w.due_in_ms(), None);
 }
 
@@ -53,9 +53,9 @@ fn pods_wait_for_room_and_take_it_in_their_order() {
 #[test]
 fn parallelism_of_every_size_is_accepted() {
     let mut w = World::of(Spec::new(u32::MAX, u32::MAX));
-    w.step("+0..16383");
+    w.step("+0..4095");
     w.update(|spec| spec.parallelism = 0);
-    w.step("-0..16383");
+    w.step("-0..4095");
 }
 
 /// `check` counts what waits and what is due after every step.

@@ -64,11 +64,12 @@ impl MemStore {
                 }
             }
             Fact::PodsStarted { pods, .. } => {
-                for (ordinal, at) in pods {
+                for (ordinal, at, engine) in pods {
                     let pod = self.pod(id, *ordinal);
                     assert_eq!(pod.phase, Phase::Pending, "a pod starts once");
                     pod.phase = Phase::Running;
                     pod.flags |= PodRecord::STARTED;
+                    pod.set_engine(*engine);
                     pod.start_delta_ms = at.since_ms_u32(pod.created);
                 }
             }

@@ -2,7 +2,7 @@
 
 use crate::base::{JobId, Time};
 use crate::control::{Capacity, Effects, Input};
-use crate::model::{Exit, Launch, LogExtent, PodRecord, Reason, Refused, Report, Started, Stop};
+use crate::model::{EngineKind, Exit, Launch, LogExtent, PodRecord, Reason, Refused, Report, Started, Stop};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A pod on a worker.
@@ -73,7 +73,7 @@ impl Workers {
     pub(super) fn start(&mut self, job: JobId, ordinal: u32, at: Time) {
         let pod = self.pod(job, ordinal);
         pod.started = Some(at);
-        let started = Started { job, ordinal, slot: pod.slot, at };
+        let started = Started { job, ordinal, slot: pod.slot, at, engine: EngineKind::Small };
         let worker = pod.worker;
         self.started.push((worker, started));
     }
@@ -89,6 +89,7 @@ impl Workers {
             finished,
             exit_code,
             reason: if exit_code == 0 { Reason::Completed } else { Reason::Error },
+            engine: pod.started.map(|_| EngineKind::Small),
             log: LogExtent::default(),
             fuel_k: 0,
             peak_pages: 0,

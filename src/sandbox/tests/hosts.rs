@@ -83,7 +83,8 @@ fn both(text: &str) -> [Code; 2] {
     let world = World::shared();
     let code = world.load(&world.image(text), None).unwrap_or_else(|error| panic!("{}", error.message));
     assert_eq!(code.0.host, HostKind::Lean);
-    let full = world.sandbox.plain.on_full_host(&code);
+    let variant = world.sandbox.variants.ready(code.kind(), code.0.fuel).expect("it has made the code");
+    let full = variant.on_full_host(&code);
     [code, full]
 }
 

@@ -1,19 +1,20 @@
 //! The sandbox through its contract, [`Runtime`]: guests in, exit codes out.
+//!
+//! What a guest sees must not depend on the engine that runs it: `on_small` and `on_large` hold the same tests.
 
 mod checked;
-mod exits;
-mod explained;
+mod engines;
 mod floors;
 mod hosts;
-mod isolation;
-mod memory;
+mod on_large;
+mod on_small;
 mod refused;
-mod stops;
 
 use super::{Sandbox, SandboxConfig};
 use crate::exec::{Busy, LoadError, Outcome, PodLog, PodSetup, Runtime, Stream, Texts};
-use crate::model::PodTemplate;
+use crate::model::{EngineKind, PodTemplate};
 use crate::modules::Modules;
+use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -21,11 +22,13 @@ use std::time::Duration;
 /// The memory limit of pods that give none.
 const MEMORY_DEFAULT: u64 = 64 << 20;
 
-/// A sandbox and the modules it runs.
-struct World {
+/// A sandbox and the modules it runs, on the engine that the tests are for.
+struct OnEngine<const IS_LARGE: bool> {
     sandbox: Sandbox,
     modules: Arc<Modules>,
 }
+
+type World = OnEngine<false>;
 
 /// A pod that ended.
 struct End {
@@ -34,7 +37,7 @@ struct End {
     stderr: String,
 }
 
-impl World {
+impl<const IS_LARGE: bool> OnEngine<IS_LARGE> {
     fn new(slots: usize) -> Self {
         let modules = Arc::new(Modules::open(None).expect("in memory"));
         let config = SandboxConfig { cache_dir: None, memory_bytes_default: MEMORY_DEFAULT, slots };
@@ -44,8 +47,12 @@ impl World {
 
     /// One that most tests share.
     fn shared() -> &'static Self {
-        static SHARED: OnceLock<World> = OnceLock::new();
-        SHARED.get_or_init(|| Self::new(64))
+        static SMALL: OnceLock<OnEngine<false>> = OnceLock::new();
+        static LARGE: OnceLock<OnEngine<true>> = OnceLock::new();
+        let (small, large): (&dyn Any, &dyn Any) = (&SMALL, &LARGE);
+        let shared: &'static OnceLock<Self> =
+            [small, large].into_iter().find_map(|any| any.downcast_ref()).expect("one of both");
+        shared.get_or_init(|| Self::new(64))
     }
 
     /// Adds a module in text form and returns the image name that it runs under.
@@ -55,8 +62,13 @@ impl World {
     }
 
     fn load(&self, image: &str, fuel: Option<u64>) -> Result<super::Code, LoadError> {
-        let template = PodTemplate { image: image.to_owned(), fuel, ..PodTemplate::default() };
-        self.sandbox.load(&template)
+        let template =
+            PodTemplate { image: image.to_owned(), fuel, wants_whole_cpu: IS_LARGE, ..PodTemplate::default() };
+        let code = self.sandbox.load(&template)?;
+        if IS_LARGE {
+            assert_eq!(self.sandbox.engine(&code), EngineKind::Large);
+        }
+        Ok(code)
     }
 
     fn run(&self, image: &str, pod: PodSetup) -> End {
@@ -113,12 +125,6 @@ fn bare() -> PodSetup {
 
 fn with_args(args: &[&str]) -> PodSetup {
     PodSetup { args: args.iter().collect(), ..bare() }
-}
-
-/// Runs a program whose `_start` is `body`, with `proc_exit` as `$exit` and one page of memory.
-fn run_body(body: &str) -> End {
-    let world = World::shared();
-    world.run(&world.image(&program(body)), bare())
 }
 
 fn program(body: &str) -> String {

@@ -5,7 +5,7 @@
 use super::template::PodTemplatePieces;
 use super::{TRACKING_FINALIZER, put, put_json};
 use crate::base::join_prefix;
-use crate::model::{Phase, PodRecord, Reason};
+use crate::model::{EngineKind, Phase, PodRecord, Reason};
 use crate::view::objects::PodObject;
 
 /// `status.phase` as the API writes it.
@@ -147,7 +147,8 @@ fn started_status(pod: &PodObject, pieces: &PodTemplatePieces, uid: &str, times:
     if is_pending {
         out.push_str(r#""imageID":"","#);
     } else {
-        put(out, format_args!(r#""imageID":{image},"containerID":"coracle://{uid}","#));
+        put(out, format_args!(r#""imageID":{image},"#));
+        container_id(pod, uid, out);
     }
     put(out, format_args!(r#""started":{is_running}}}]"#));
 }
@@ -163,7 +164,22 @@ fn terminated(pod: &PodObject, uid: &str, times: &Times, out: &mut String) {
     put(out, format_args!(r#""terminated":{{"exitCode":{code},"reason":"{reason}""#));
     message(pod, out);
     let (start, finished) = (&times.start, &times.finished);
-    put(out, format_args!(r#","startedAt":"{start}","finishedAt":"{finished}","containerID":"coracle://{uid}"}}"#));
+    put(out, format_args!(r#","startedAt":"{start}","finishedAt":"{finished}","#));
+    container_id(pod, uid, out);
+    out.pop();
+    out.push('}');
+}
+
+/// Appends the id of a container whose guest ran, and a comma. Its scheme names the runtime (kubernetes:
+/// `<type>://<container_id>`), which is one of the engines.
+fn container_id(pod: &PodObject, uid: &str, out: &mut String) {
+    if let Some(engine) = pod.record.engine() {
+        let scheme = match engine {
+            EngineKind::Small => "coracle-s",
+            EngineKind::Large => "coracle-l",
+        };
+        put(out, format_args!(r#""containerID":"{scheme}://{uid}","#));
+    }
 }
 
 fn message(pod: &PodObject, out: &mut String) {

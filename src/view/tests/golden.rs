@@ -2,7 +2,7 @@
 
 use super::{World, end, ended, parsed};
 use crate::base::{JobId, NO_INDEX, Time, Uid};
-use crate::model::{Condition, ConditionReason, ConditionType, EventNote, Fact};
+use crate::model::{Condition, ConditionReason, ConditionType, EngineKind, EventNote, Fact};
 use serde_json::Value;
 
 macro_rules! golden {
@@ -112,7 +112,7 @@ fn a_running_job_is_shown_as_kubernetes_shows_it() {
     let mut world = world_of(&golden);
     let at = time(&golden["status"]["startTime"]);
     world.create_pods(1, 0, 1, &[], at);
-    world.happens(vec![Fact::PodsStarted { job: JobId(1), pods: vec![(0, at)] }]);
+    world.happens(vec![Fact::PodsStarted { job: JobId(1), pods: vec![(0, at, EngineKind::Small)] }]);
     let rv = publish(&mut world);
     assert_job(&world, golden, rv);
 }
@@ -178,7 +178,7 @@ fn assert_pod(job: &Value, mut theirs: Value, code: Option<u8>) {
         world.happens(vec![ended(1, end)])
     } else {
         let started = time(&state["running"]["startedAt"]);
-        world.happens(vec![Fact::PodsStarted { job: JobId(1), pods: vec![(0, started)] }])
+        world.happens(vec![Fact::PodsStarted { job: JobId(1), pods: vec![(0, started, EngineKind::Small)] }])
     };
     let pod = world.view.pod_by_ordinal(JobId(1), 0).expect("there");
     let mut ours = parsed(|out| pod.render(out));

@@ -8,7 +8,7 @@ mod watch;
 use super::View;
 use crate::base::{JobId, NO_INDEX, Time, Uid};
 use crate::model::{
-    Batch, Counted, DocWrite, Event, EventNote, Fact, IndexRun, Kind, LogExtent, PodEnd, Reason, Recovered,
+    Batch, Counted, DocWrite, EngineKind, Event, EventNote, Fact, IndexRun, Kind, LogExtent, PodEnd, Reason, Recovered,
 };
 use std::sync::Arc;
 
@@ -97,6 +97,7 @@ pub(super) fn end(ordinal: u32, exit_code: u8, started: Time) -> PodEnd {
         run_ms: 0,
         exit_code,
         reason: if exit_code == 0 { Reason::Completed } else { Reason::Error },
+        engine: Some(EngineKind::Small),
         counted: if exit_code == 0 { Counted::Succeeded } else { Counted::Failed },
         was_ready: false,
         was_stopping: false,

@@ -2,7 +2,7 @@
 
 use super::{AT, World, end, ended, job_json, parsed, write};
 use crate::base::{JobId, Uid};
-use crate::model::{CHUNK_PODS, EventNote, Fact, Kind, PodRecord, Reason, Waiting};
+use crate::model::{CHUNK_PODS, EngineKind, EventNote, Fact, Kind, PodEnd, PodRecord, Reason, Waiting};
 use crate::view::{PodObject, View};
 use serde_json::Value;
 use std::sync::Arc;
@@ -128,9 +128,37 @@ fn a_pod_whose_image_cannot_be_had_waits_and_says_why() {
     assert_eq!((&status["imageID"], status.get("containerID")), (&Value::from(""), None));
     assert_eq!(pod["status"]["conditions"][2]["reason"], "ContainersNotReady");
     assert_eq!(pod["status"]["conditions"][2]["message"], "containers with unready status: [c]");
-    world.happens(vec![Fact::PodsStarted { job: JobId(1), pods: vec![(0, AT)] }]);
+    world.happens(vec![Fact::PodsStarted { job: JobId(1), pods: vec![(0, AT, EngineKind::Small)] }]);
     let object = world.view.pod_by_ordinal(JobId(1), 0).expect("there");
     assert_eq!((object.message, object.record.reason), (None, Reason::None), "what it waited for is over");
+}
+
+/// kubernetes: `<type>://<container_id>`; a container that never ran has no id.
+#[test]
+fn a_containers_id_names_the_engine_from_the_start_to_the_end() {
+    let id = |world: &World, ordinal: u32| {
+        let pod = pod_json(&world.view.pod_by_ordinal(JobId(1), ordinal).expect("there"));
+        let status = &pod["status"]["containerStatuses"][0];
+        let of_end = status["state"]["terminated"].get("containerID").cloned();
+        let id = status.get("containerID").cloned();
+        assert!(of_end.is_none() || of_end == id, "{status}");
+        let (uid, id) = (pod["metadata"]["uid"].clone(), id?.as_str()?.to_owned());
+        assert_eq!(id.split_once("://").map(|(_, id)| id), uid.as_str());
+        id.split_once("://").map(|(scheme, _)| scheme.to_owned())
+    };
+    let mut world = World::new();
+    world.create_job(1, "default", "a");
+    world.create_pods(1, 0, 4, &[], AT);
+    let pods = vec![(0, AT, EngineKind::Small), (1, AT, EngineKind::Large)];
+    world.happens(vec![Fact::PodsStarted { job: JobId(1), pods }]);
+    let shown = |world: &World| [0, 1, 2, 3].map(|ordinal| id(world, ordinal));
+    let [small, large] = ["coracle-s", "coracle-l"].map(|scheme| Some(scheme.to_owned()));
+    assert_eq!(shown(&world), [small.clone(), large.clone(), None, None]);
+    // The first ended with the engine, whose end knows what the start said; the last was stopped before it ran.
+    let ends = [EngineKind::Small, EngineKind::Large, EngineKind::Large].map(Some).into_iter().chain([None]);
+    let ends = (0..).zip(ends).map(|(ordinal, engine)| PodEnd { engine, ..end(ordinal, 137, AT) }).collect();
+    world.happens(vec![Fact::PodsEnded { job: JobId(1), ends }]);
+    assert_eq!(shown(&world), [small, large.clone(), large, None]);
 }
 
 #[test]
@@ -214,7 +242,7 @@ fn nothing_is_held_of_a_deleted_job_but_its_recent_changes() {
     world.create_pods(1, 0, CHUNK_PODS + 1, &[], AT);
     let doc = Arc::downgrade(&world.view.job("default", "a").expect("there").doc);
     let chunk = Arc::downgrade(&world.view.read().jobs[&JobId(1)].pods.chunks[0]);
-    world.view.folded();
+    drop(world.view.fold());
     world.delete_job(1, "default", "a", CHUNK_PODS + 1);
     assert!(chunk.upgrade().is_none() && doc.upgrade().is_some());
     {
@@ -283,6 +311,7 @@ fn jobs_without_any_pod_bring_a_fold_nearer_as_well() {
     world.create_pods(0, 0, 3, &[], AT);
     world.delete_job(0, "default", "a", 3);
     assert_eq!(world.view.changes_since_fold(), 9, "three facts, twice three pods");
-    world.view.folded();
-    assert_eq!(world.view.changes_since_fold(), 0);
+    assert_eq!(world.view.jobs_since_fold(), 1);
+    drop(world.view.fold());
+    assert_eq!((world.view.changes_since_fold(), world.view.jobs_since_fold()), (0, 0));
 }

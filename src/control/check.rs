@@ -23,6 +23,12 @@ impl State {
         let none = Vec::new();
         for (id, job) in &self.jobs {
             check_job(job, pods.get(id).unwrap_or(&none));
+            let is_retired = job.plan.is_none() || self.dirty.contains(id);
+            assert!(
+                is_retired || !job.record.status.is_finished(),
+                "job {}: finished, and keeps what its pods ran",
+                id.0
+            );
         }
         self.check_names();
         self.check_places();

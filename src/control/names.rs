@@ -23,7 +23,7 @@ impl Taken {
     /// The next ordinal of `job` whose suffix no rival has used; `NAMES_PER_PREFIX` when none is left.
     pub(super) fn first_free(&self, job: &Job) -> u32 {
         let is_free = |ordinal: u32| {
-            let suffix = job.plan.names.suffix(ordinal);
+            let suffix = job.names.suffix(ordinal);
             let text = std::str::from_utf8(&suffix).expect("suffixes are ASCII");
             self.0.iter().all(|(names, used)| names.ordinal(text).is_none_or(|theirs| theirs >= *used))
         };
@@ -70,7 +70,7 @@ impl State {
                 names.range::<str, _>((Included(stem), Unbounded)).take_while(|(name, _)| name.starts_with(stem));
             rivals.extend(alike.map(|(_, other)| *other).filter(|other| *other != id));
         }
-        let used = |other: &JobId| (self.jobs[other].plan.names, self.jobs[other].record.next_ordinal);
+        let used = |other: &JobId| (self.jobs[other].names, self.jobs[other].record.next_ordinal);
         Taken(rivals.iter().map(used).collect())
     }
 }

@@ -64,7 +64,7 @@ impl State {
     fn restore_job(&mut self, restored: RestoredJob, logs: &BTreeMap<(JobId, u32), LogExtent>, fx: &mut Effects) {
         let id = restored.record.id;
         let job = Job::new(restored.record, restored.spec, restored.doc_rv, self.uid_key);
-        self.jobs.insert(id, job);
+        self.jobs.insert(id, Box::new(job));
         let (mut ends, mut gone, mut held) = (Vec::new(), Vec::new(), BTreeSet::new());
         for pod in restored.pods {
             let stopping = pod.has(PodRecord::STOPPING);

@@ -7,7 +7,7 @@ use super::live::{Live, Place, Pods};
 use super::sched::{Capacity, Sched};
 use super::timers::{Due, Timers};
 use crate::base::{JobId, NO_INDEX, PodNames, Time, UidKey};
-use crate::model::{Batch, DocWrite, Event, EventNote, Fact, JobRecord, JobSpec, Kind, RunPlan};
+use crate::model::{Batch, DocWrite, Event, EventNote, Fact, JobRecord, JobSpec, Kind, PodTemplate, RunPlan};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -33,7 +33,8 @@ pub struct State {
     pub(super) next_job: u32,
     /// The namespaces and their resourceVersions.
     pub(super) namespaces: BTreeMap<Arc<str>, u64>,
-    pub(super) jobs: BTreeMap<JobId, Job>,
+    /// Boxed, so that half-empty nodes cost little.
+    pub(super) jobs: BTreeMap<JobId, Box<Job>>,
     /// Job by namespace and name.
     pub(super) by_name: BTreeMap<Arc<str>, BTreeMap<Arc<str>, JobId>>,
     pub(super) pods: Pods,
@@ -53,7 +54,10 @@ pub(super) struct Job {
     pub(super) spec: JobSpec,
     /// The resourceVersion of its document.
     pub(super) doc_rv: u64,
-    pub(super) plan: Arc<RunPlan>,
+    /// Its pods' names.
+    pub(super) names: PodNames,
+    /// What its pods run; `None` once it has finished.
+    pub(super) plan: Option<Arc<RunPlan>>,
     /// Indexes below `record.next_index` that need another pod (Indexed).
     pub(super) retry: BTreeSet<u32>,
     /// What happened since the last sync.
@@ -82,8 +86,9 @@ pub(super) struct News {
 
 impl Job {
     pub(super) fn new(record: JobRecord, spec: JobSpec, doc_rv: u64, uid_key: UidKey) -> Self {
-        let plan = Self::plan(&record, &spec, uid_key);
+        let plan = Some(Self::plan(&record, &spec, uid_key));
         Self {
+            names: PodNames::new(record.uid),
             record,
             spec,
             doc_rv,
@@ -105,8 +110,15 @@ impl Job {
             job_uid: record.uid,
             names: PodNames::new(record.uid),
             uid_key,
-            template: spec.template.clone(),
+            template: Arc::clone(&spec.template),
         })
+    }
+
+    /// Lets go of what only its pods needed: it has finished.
+    pub(super) fn retire(&mut self) {
+        self.plan = None;
+        self.spec.template = PodTemplate::unset();
+        self.news = News::default();
     }
 
     /// Whether pods of this completion index still count (always, in a NonIndexed Job).

@@ -45,7 +45,10 @@ impl State {
         }
         while let Some((worker, _)) = self.sched.roomiest() {
             let Some((id, waiters)) = self.sched.take(worker) else { return };
-            let plan = Arc::clone(&self.job(id).plan);
+            let Some(plan) = self.job(id).plan.clone() else {
+                assert!(waiters.is_empty(), "a pod of a finished Job waits");
+                continue;
+            };
             let mut launches = Vec::with_capacity(waiters.len());
             for (slot, ordinal) in waiters {
                 let pod = self.pods.named(slot, id, ordinal);

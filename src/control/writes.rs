@@ -37,10 +37,12 @@ impl State {
     }
 
     fn create_job(&mut self, new: NewJob, fx: &mut Effects) -> Reply {
-        if !self.namespaces.contains_key(&new.namespace) {
+        let Some((namespace, _)) = self.namespaces.get_key_value(&new.namespace) else {
             return Err(WriteError::NoNamespace);
-        }
-        let names = self.by_name.entry(Arc::clone(&new.namespace)).or_default();
+        };
+        // One text for all of its Jobs.
+        let namespace = Arc::clone(namespace);
+        let names = self.by_name.entry(Arc::clone(&namespace)).or_default();
         if names.contains_key(&new.name) {
             return Err(WriteError::AlreadyExists);
         }
@@ -50,14 +52,14 @@ impl State {
         let fact = Fact::JobCreated {
             job: id,
             uid: new.uid,
-            namespace: Arc::clone(&new.namespace),
+            namespace: Arc::clone(&namespace),
             name: Arc::clone(&new.name),
             at: new.created,
         };
         let rv = self.record(fx, fact.clone());
-        Self::write_doc(fx, Kind::Job, &new.namespace, &new.name, rv, Some(&new.doc));
+        Self::write_doc(fx, Kind::Job, &namespace, &new.name, rv, Some(&new.doc));
         let record = JobRecord::created_by(&fact, rv).expect("a creation");
-        self.jobs.insert(id, Job::new(record, new.spec, rv, self.uid_key));
+        self.jobs.insert(id, Box::new(Job::new(record, new.spec, rv, self.uid_key)));
         self.dirty.insert(id);
         Ok(Written { rv, job_uid: Some(new.uid) })
     }
@@ -81,7 +83,7 @@ impl State {
         Self::write_doc(fx, Kind::Job, &change.namespace, &change.name, rv, Some(&change.doc));
         let uid_key = self.uid_key;
         let job = self.job(id);
-        job.plan = Job::plan(&job.record, &change.spec, uid_key);
+        job.plan = Some(Job::plan(&job.record, &change.spec, uid_key));
         job.spec = change.spec;
         job.doc_rv = rv;
         let job_uid = Some(job.record.uid);

@@ -203,7 +203,7 @@ mod tests {
             job_uid: JOB_UID,
             names: PodNames::new(JOB_UID),
             uid_key: UidKey(9),
-            template,
+            template: Arc::new(template),
         };
         Launch { job: JobId(7), ordinal: 3, index, slot: 0, plan: Arc::new(plan) }
     }

@@ -124,7 +124,7 @@ mod tests {
             job_uid: Uid(1),
             names: PodNames::new(Uid(1)),
             uid_key: UidKey(1),
-            template: PodTemplate::default(),
+            template: Arc::new(PodTemplate::default()),
         };
         let launch = Launch { job: JobId(job), ordinal, index: NO_INDEX, slot: 0, plan: Arc::new(plan) };
         Queued { launch, code: None, announced: None }

@@ -33,11 +33,11 @@ fn plan(image: &str, script: &[&str]) -> Arc<RunPlan> {
         job_uid: Uid(1),
         names: PodNames::new(Uid(1)),
         uid_key: UidKey(1),
-        template: PodTemplate {
+        template: Arc::new(PodTemplate {
             image: image.to_owned(),
             args: script.iter().map(|&act| act.to_owned()).collect(),
             ..PodTemplate::default()
-        },
+        }),
     })
 }
 

@@ -137,8 +137,8 @@ pub struct JobRecord {
     pub next_index: u32,
     /// Recent failures.
     pub backoff: Backoff,
-    /// The status as of the last fact.
-    pub status: JobStatus,
+    /// The status as of the last fact; shared with what is shown for as long as it is the same.
+    pub status: Arc<JobStatus>,
 }
 
 impl JobRecord {
@@ -156,26 +156,26 @@ impl JobRecord {
             next_ordinal: 0,
             next_index: 0,
             backoff: Backoff::default(),
-            status: JobStatus::default(),
+            status: Arc::default(),
         })
     }
 
     /// Applies a fact about this Job whose first resourceVersion is `rv`.
     pub fn apply(&mut self, fact: &Fact, rv: u64) {
         debug_assert_eq!(fact.job(), Some(self.id), "a fact of another Job");
-        let status = &mut self.status;
         match fact {
             Fact::JobCreated { .. } | Fact::JobChanged { .. } | Fact::StatusPublished { .. } => self.rv = rv,
-            Fact::JobStarted { at, .. } => status.start_time = Some(*at),
+            Fact::JobStarted { at, .. } => self.status_mut().start_time = Some(*at),
             Fact::PodsCreated { first, count, indexes, .. } => {
-                status.active += count;
+                self.status_mut().active += count;
                 self.next_ordinal = first + count;
                 for run in indexes {
                     self.next_index = self.next_index.max(run.first + run.count);
                 }
             }
-            Fact::PodsStarted { pods, .. } => status.ready += len(pods),
+            Fact::PodsStarted { pods, .. } => self.status_mut().ready += len(pods),
             Fact::PodsStopping { ordinals, ready, counted_failed, .. } => {
+                let status = self.status_mut();
                 status.active -= len(ordinals);
                 status.terminating += len(ordinals);
                 status.ready -= ready;
@@ -183,12 +183,18 @@ impl JobRecord {
                     status.failed += len(ordinals);
                 }
             }
-            Fact::PodsEnded { ends, .. } => ends.iter().for_each(|end| status.end(end)),
+            Fact::PodsEnded { ends, .. } => {
+                let status = self.status_mut();
+                ends.iter().for_each(|end| status.end(end));
+            }
             Fact::BackoffSet { backoff, .. } => self.backoff = *backoff,
             Fact::ConditionSet { condition, .. } => {
+                let status = self.status_mut();
                 if condition.kind == ConditionType::Complete {
                     status.completion_time = Some(condition.at);
                 }
+                // A Job has two at the most, and keeps them for as long as it is there.
+                status.conditions.reserve_exact(1);
                 status.conditions.push(condition.clone());
             }
             // The record goes after this; what is shown last of the Job has its last version.
@@ -199,6 +205,10 @@ impl JobRecord {
             | Fact::DocWritten
             | Fact::EventsExpired { .. } => {}
         }
+    }
+
+    fn status_mut(&mut self) -> &mut JobStatus {
+        Arc::make_mut(&mut self.status)
     }
 }
 

@@ -19,7 +19,7 @@ pub struct RunPlan {
     /// Its pods' uids.
     pub uid_key: UidKey,
     /// The template.
-    pub template: PodTemplate,
+    pub template: Arc<PodTemplate>,
 }
 
 /// A pod to start.

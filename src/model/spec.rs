@@ -4,7 +4,9 @@
 
 use crate::base::Quantity;
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
 /// kubernetes: `batch/v1 CompletionMode`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
@@ -64,8 +66,8 @@ pub struct JobSpec {
     pub only_replace_failed: bool,
     /// Rules in order.
     pub failure_policy: Vec<FailureRule>,
-    /// The pod template.
-    pub template: PodTemplate,
+    /// The pod template; shared with what workers are given.
+    pub template: Arc<PodTemplate>,
 }
 
 /// The part of a pod template that a worker needs.
@@ -93,6 +95,15 @@ pub struct PodTemplate {
     pub fuel: Option<u64>,
     /// `terminationGracePeriodSeconds`.
     pub grace_s: u32,
+}
+
+impl PodTemplate {
+    /// One that says nothing, the same for everybody.
+    #[must_use]
+    pub fn unset() -> Arc<Self> {
+        static UNSET: LazyLock<Arc<PodTemplate>> = LazyLock::new(Arc::default);
+        Arc::clone(&UNSET)
+    }
 }
 
 /// An entry of `env`.
@@ -169,7 +180,18 @@ impl JobSpec {
     /// # Errors
     /// [`SpecError`] when the document did not go through validation.
     pub fn from_doc(json: &str) -> Result<Self, SpecError> {
-        let doc: raw::Doc = serde_json::from_str(json)?;
+        Self::from_raw(serde_json::from_str(json)?)
+    }
+
+    /// As [`JobSpec::from_doc`], from the document as a tree.
+    ///
+    /// # Errors
+    /// [`SpecError`] when the document did not go through validation.
+    pub fn from_tree(document: &Value) -> Result<Self, SpecError> {
+        Self::from_raw(raw::Doc::deserialize(document)?)
+    }
+
+    fn from_raw(doc: raw::Doc) -> Result<Self, SpecError> {
         let spec = doc.spec;
         let has_policy = spec.pod_failure_policy.is_some();
         let rules = spec.pod_failure_policy.map(|policy| policy.rules).unwrap_or_default();
@@ -181,7 +203,7 @@ impl JobSpec {
             active_deadline_s: spec.active_deadline_seconds,
             only_replace_failed: has_policy || spec.pod_replacement_policy.as_deref() == Some("Failed"),
             failure_policy: rules.into_iter().map(raw::Rule::read).collect(),
-            template: spec.template.read()?,
+            template: Arc::new(spec.template.read()?),
         })
     }
 

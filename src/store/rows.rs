@@ -73,6 +73,7 @@ mod tests {
     use super::*;
     use crate::base::Uid;
     use crate::model::{Backoff, Condition, ConditionReason, ConditionType, EventNote, LogExtent, Phase, Reason};
+    use std::sync::Arc;
 
     fn job() -> JobRecord {
         let condition = Condition {
@@ -91,7 +92,7 @@ mod tests {
             next_ordinal: 5000,
             next_index: 4,
             backoff: Backoff { failures: 2, last: Time(1_795_405_437_100) },
-            status: JobStatus {
+            status: Arc::new(JobStatus {
                 conditions: vec![condition],
                 start_time: Some(Time(1_795_405_437_001)),
                 completion_time: None,
@@ -101,7 +102,7 @@ mod tests {
                 succeeded: 3,
                 failed: 4,
                 completed: [0, 1, 2].into_iter().collect(),
-            },
+            }),
         }
     }
 

@@ -46,13 +46,14 @@ pub struct JobDoc {
     pub rv: u64,
     /// Canonical JSON without status and without `metadata.resourceVersion`.
     pub json: Arc<str>,
-    parsed: OnceLock<ParsedJob>,
+    cuts: OnceLock<Cuts>,
+    /// Boxed: most documents are shown as they are, and nothing else is ever read of them.
+    parsed: OnceLock<Box<ParsedJob>>,
 }
 
 /// What is read of a Job's document.
 #[derive(Debug)]
 pub(super) struct ParsedJob {
-    pub(super) cuts: Cuts,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) spec: JobSpec,
     pub(super) pod: PodTemplatePieces,
@@ -60,7 +61,7 @@ pub(super) struct ParsedJob {
 
 impl JobDoc {
     pub(super) fn new(key: Arc<JobKey>, rv: u64, json: Arc<str>) -> Self {
-        Self { key, rv, json, parsed: OnceLock::new() }
+        Self { key, rv, json, cuts: OnceLock::new(), parsed: OnceLock::new() }
     }
 
     /// What it says, read once.
@@ -76,10 +77,15 @@ impl JobDoc {
 
     pub(super) fn parsed(&self) -> &ParsedJob {
         self.parsed.get_or_init(|| {
-            let (cuts, head) = Cuts::of(&self.json);
+            let (_, head) = Cuts::of(&self.json);
             let spec = JobSpec::from_doc(&self.json).expect("a Job is validated before it is stored");
-            ParsedJob { cuts, labels: head.labels, pod: PodTemplatePieces::new(self, &spec), spec }
+            Box::new(ParsedJob { labels: head.labels, pod: PodTemplatePieces::new(self, &spec), spec })
         })
+    }
+
+    /// Where it is cut to be shown.
+    pub(super) fn cuts(&self) -> Cuts {
+        *self.cuts.get_or_init(|| Cuts::of(&self.json).0)
     }
 }
 
@@ -118,13 +124,13 @@ impl NamespaceDoc {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cuts {
     /// Byte offset of the opening brace of `metadata`.
-    head: usize,
+    head: u32,
     /// Byte offset after a complete member of `metadata`.
-    meta: usize,
+    meta: u32,
     /// Byte offset after the closing brace of `metadata`.
-    tail: usize,
+    tail: u32,
     /// Byte offset of the closing brace.
-    end: usize,
+    end: u32,
 }
 
 #[derive(Deserialize)]
@@ -150,27 +156,28 @@ impl Cuts {
         let head: Head<'_> = serde_json::from_str(shape.metadata.get()).expect(valid);
         // These texts are borrowed from `json`, so the distance of their addresses is an offset in it.
         let at = |part: &RawValue| part.get().as_ptr().addr() - json.as_ptr().addr();
+        let short = |offset: usize| u32::try_from(offset).expect("a document is a few megabytes at the most");
         let cuts = Self {
-            head: at(shape.metadata),
-            meta: at(head.uid) + head.uid.get().len(),
-            tail: at(shape.metadata) + shape.metadata.get().len(),
-            end: json.rfind('}').expect(valid),
+            head: short(at(shape.metadata)),
+            meta: short(at(head.uid) + head.uid.get().len()),
+            tail: short(at(shape.metadata) + shape.metadata.get().len()),
+            end: short(json.rfind('}').expect(valid)),
         };
         (cuts, head)
     }
 
     /// The metadata of `json` with the version.
     pub(super) fn metadata(self, json: &str, rv: u64, out: &mut String) {
-        out.push_str(&json[self.head..self.meta]);
+        out.push_str(&json[self.head as usize..self.meta as usize]);
         write!(out, r#","resourceVersion":"{rv}""#).expect("a String takes everything");
-        out.push_str(&json[self.meta..self.tail]);
+        out.push_str(&json[self.meta as usize..self.tail as usize]);
     }
 
     /// `json` with the version and a status that `status` writes.
     pub(super) fn splice(self, json: &str, rv: u64, out: &mut String, status: impl FnOnce(&mut String)) {
-        out.push_str(&json[..self.meta]);
+        out.push_str(&json[..self.meta as usize]);
         write!(out, r#","resourceVersion":"{rv}""#).expect("a String takes everything");
-        out.push_str(&json[self.meta..self.end]);
+        out.push_str(&json[self.meta as usize..self.end as usize]);
         out.push_str(r#","status":"#);
         status(out);
         out.push('}');

@@ -51,7 +51,7 @@ impl View {
         let dirty = std::mem::replace(&mut mirror.dirty, Dirty { events_after, ..Dirty::default() });
         let entries = dirty.jobs.iter().filter_map(|job| mirror.jobs.get(job));
         let living = entries.map(|entry| {
-            let is_ahead = entry.record.status != *entry.shown;
+            let is_ahead = entry.record.status != entry.shown;
             (entry.record.clone(), is_ahead.then(|| Arc::clone(&entry.shown)))
         });
         let buried = dirty.jobs.iter().filter_map(|job| Some((mirror.gone.get(job)?.clone(), None)));
@@ -154,10 +154,11 @@ impl Iterator for Folding {
 fn restore_folded(mirror: &mut Mirror, recovered: &Recovered, heads: &Heads) {
     let shown: BTreeMap<JobId, &JobStatus> = recovered.shown.iter().map(|(job, status)| (*job, status)).collect();
     for record in &recovered.jobs {
-        let status = shown.get(&record.id).map_or(&record.status, |status| status);
+        let shown = shown.get(&record.id).map(|status| Arc::new(JobStatus::clone(status)));
+        let shown = shown.unwrap_or_else(|| Arc::clone(&record.status));
         let head = heads.get(&(Arc::clone(&record.namespace), Arc::clone(&record.name))).cloned();
         let head = head.unwrap_or_else(|| (0, Arc::from("")));
-        mirror.insert_job(record.clone(), head, Arc::new(status.clone()), Pods::default());
+        mirror.insert_job(record.clone(), head, shown, Pods::default());
     }
     for chunk in &recovered.chunks {
         if let Some(entry) = mirror.jobs.get_mut(&chunk.job) {

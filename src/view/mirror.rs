@@ -100,7 +100,8 @@ pub(super) struct Mirror {
     /// The last version that is shown.
     pub(super) rv: u64,
     pub(super) uid_key: UidKey,
-    pub(super) jobs: BTreeMap<JobId, JobEntry>,
+    /// Boxed, so that half-empty nodes cost little.
+    pub(super) jobs: BTreeMap<JobId, Box<JobEntry>>,
     /// Jobs that are gone but have Events: their records without status.
     pub(super) gone: BTreeMap<JobId, JobRecord>,
     /// Jobs by namespace and name.
@@ -156,7 +157,7 @@ impl Mirror {
         match fact {
             Fact::JobChanged { .. } => self.change_job(rv, job, before, docs),
             Fact::StatusPublished { .. } => {
-                entry.shown = Arc::new(entry.record.status.clone());
+                entry.shown = Arc::clone(&entry.record.status);
                 let (object, weight) = (entry.object(), status_bytes(&entry.shown));
                 self.rings.jobs.push(Entry { rv, kind: ChangeKind::Modified, object, before: Some(before), weight });
             }
@@ -210,7 +211,7 @@ impl Mirror {
         names.insert(Arc::clone(&record.name), id);
         self.uids.insert(record.uid, id);
         let doc = Arc::new(JobDoc::new(Arc::new(key_of(&record, self.uid_key)), doc_rv, json));
-        self.jobs.entry(id).insert_entry(JobEntry { record, doc, shown, pods }).into_mut()
+        self.jobs.entry(id).insert_entry(Box::new(JobEntry { record, doc, shown, pods })).into_mut()
     }
 
     /// A client changed the Job. While facts are replayed the document already is the last one.
@@ -243,7 +244,7 @@ impl Mirror {
     }
 
     /// Takes a Job out; its record stays for as long as an Event is about it.
-    fn bury(&mut self, job: JobId) -> Option<JobEntry> {
+    fn bury(&mut self, job: JobId) -> Option<Box<JobEntry>> {
         let entry = self.jobs.remove(&job)?;
         let record = &entry.record;
         if let Some(names) = self.names.get_mut(&record.namespace) {
@@ -262,7 +263,7 @@ impl Mirror {
         self.dirty.chunks.extend(chunks.split_off(&(JobId(job.0.saturating_add(1)), 0)));
         if self.events.has_any(job) {
             self.dirty.jobs.insert(job);
-            self.gone.insert(job, JobRecord { status: JobStatus::default(), ..record.clone() });
+            self.gone.insert(job, JobRecord { status: Arc::default(), ..record.clone() });
         }
         Some(entry)
     }

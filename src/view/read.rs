@@ -151,7 +151,7 @@ impl View {
         let jobs = match job {
             None => mirror.in_order(namespace).map(JobEntry::share).collect(),
             Some(uid) => {
-                let entry = mirror.uids.get(&uid).and_then(|id| mirror.jobs.get(id));
+                let entry = mirror.uids.get(&uid).and_then(|id| mirror.jobs.get(id)).map(Box::as_ref);
                 let is_in = |entry: &&JobEntry| namespace.is_none_or(|namespace| *entry.record.namespace == *namespace);
                 entry.filter(is_in).map(JobEntry::share).into_iter().collect()
             }
@@ -221,7 +221,7 @@ impl View {
             doc: Arc::clone(&entry.doc),
             pods: entry.pods.chunks.iter().flat_map(|chunk| chunk.records.iter().filter(living).copied()).collect(),
         };
-        self.read().jobs.values().map(snapshot).collect()
+        self.read().jobs.values().map(|entry| snapshot(entry)).collect()
     }
 
     /// Starts to follow the changes above `rv`. A version that is not shown yet is waited for.
@@ -315,12 +315,12 @@ impl Mirror {
     /// Jobs in order of namespace and name.
     fn in_order(&self, namespace: Option<&str>) -> impl Iterator<Item = &JobEntry> {
         let ids = self.spaces(namespace).flat_map(|(_, names)| names.values());
-        ids.filter_map(|id| self.jobs.get(id))
+        ids.filter_map(|id| self.jobs.get(id)).map(Box::as_ref)
     }
 
     /// The Jobs of this name, in order of their namespaces.
     fn jobs_named(&self, namespace: Option<&str>, name: &str) -> impl Iterator<Item = &JobEntry> {
-        self.spaces(namespace).filter_map(move |(_, names)| self.jobs.get(names.get(name)?))
+        self.spaces(namespace).filter_map(move |(_, names)| self.jobs.get(names.get(name)?)).map(Box::as_ref)
     }
 
     /// A namespace's Jobs by name, or those of all.

@@ -14,6 +14,7 @@ mod tests;
 use super::field::{FieldErrors, quoted};
 use super::status::Status;
 pub use manifest::{DOCUMENTS_MAX, Document, ManifestError, read_documents};
+use serde::Deserializer;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 pub use tree::{DEPTH_MAX, Tree, TreeError, read_json, read_yaml};
@@ -124,8 +125,13 @@ pub fn decode<T: DeserializeOwned>(
     normalise: fn(&mut Value) -> Result<(), String>,
 ) -> Result<Decoded<T>, Status> {
     let Tree { mut value, repeated } = read(body, content_type, expected)?;
-    let (object, mut faults) =
-        normalise(&mut value).and_then(|()| typed(value)).map_err(|error| cannot_be_handled(expected, &error))?;
+    normalise(&mut value).map_err(|error| cannot_be_handled(expected, &error))?;
+    let Ok((object, mut faults)) = noting_unknown(value) else {
+        // The value went into the type; what is wrong is looked for in another one, with its path.
+        let Tree { mut value, .. } = read(body, content_type, expected)?;
+        let typed = normalise(&mut value).and_then(|()| typed::<T>(value).map(|_| String::new()));
+        return Err(cannot_be_handled(expected, &typed.unwrap_or_else(|error| error)));
+    };
     faults.extend(duplicates(&repeated));
     faults.truncate(STRICT_ERRORS_MAX);
     match validation {
@@ -215,19 +221,24 @@ fn read_protobuf(body: &[u8], expected: Expected) -> Result<Tree, Status> {
 /// # Errors
 /// What is wrong, with its path.
 fn typed<T: DeserializeOwned>(value: Value) -> Result<(T, Vec<String>), String> {
-    let mut unknown = Vec::new();
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
+    noting_unknown(tracked).map_err(|error| {
+        let path = without_options(&track.path());
+        if path.is_empty() { error.to_string() } else { format!("{path}: {error}") }
+    })
+}
+
+/// As [`typed`], without the path of an error: keeping track of it costs more than all the rest.
+fn noting_unknown<'de, T: DeserializeOwned, D: Deserializer<'de>>(from: D) -> Result<(T, Vec<String>), D::Error> {
+    let mut unknown = Vec::new();
     let mut note = |path: serde_ignored::Path<'_>| {
         if unknown.len() < STRICT_ERRORS_MAX {
             unknown.push(format!("unknown field {}", quoted(cut(&field_path(&path)))));
         }
     };
-    let object = T::deserialize(serde_ignored::Deserializer::new(tracked, &mut note));
-    object.map(|object| (object, unknown)).map_err(|error| {
-        let path = without_options(&track.path());
-        if path.is_empty() { error.to_string() } else { format!("{path}: {error}") }
-    })
+    let object = T::deserialize(serde_ignored::Deserializer::new(from, &mut note))?;
+    Ok((object, unknown))
 }
 
 /// `path`, at most [`PATH_BYTES_MAX`] bytes of it.

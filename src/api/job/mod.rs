@@ -245,6 +245,6 @@ fn finish(job: &Job, decoding: &[String], spec_is_new: bool) -> Result<Admitted,
         validate::warnings(job, &mut warnings);
     }
     let doc: Arc<str> = document.to_string().into();
-    let spec = JobSpec::from_doc(&doc).map_err(|error| Status::internal(&error))?;
+    let spec = JobSpec::from_tree(&document).map_err(|error| Status::internal(&error))?;
     Ok(Admitted { name: job.metadata.name.clone().unwrap_or_default(), doc, spec, warnings: warnings.into_vec() })
 }

@@ -7,6 +7,8 @@
 use crate::api::field::{FieldErrors, quoted};
 use crate::model::{FUEL_ANNOTATION, FieldPath};
 use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// A Job may ask for this many completions, and run this many pods at a time.
 pub const COMPLETIONS_MAX: i64 = 10_000_000;
@@ -235,7 +237,8 @@ const TABLE: &[(&str, Rule)] = &[
 ];
 
 fn rule(pattern: &str) -> Option<Rule> {
-    TABLE.iter().find(|(path, _)| *path == pattern).map(|(_, rule)| *rule)
+    static BY_PATH: LazyLock<HashMap<&str, Rule>> = LazyLock::new(|| TABLE.iter().copied().collect());
+    BY_PATH.get(pattern).copied()
 }
 
 /// What the document asks for and this version does not do.

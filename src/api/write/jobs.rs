@@ -12,6 +12,7 @@ use crate::api::job::{
 use crate::api::router::{Answered, Engine, Names, Query, Sent, json as answer, rendered};
 use crate::api::status::deleted;
 use crate::api::{FieldErrors, JOBS, NAMESPACES, Status};
+use crate::base::Uid;
 use crate::control::{DeleteJob, NewJob, NewSpec, WriteError};
 use crate::engine::{Handle, RequestError, now};
 use crate::view::{Filter, JobObject, Topic};
@@ -19,7 +20,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use k8s_openapi::api::batch::v1::Job;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 
 fn find(handle: &Handle, namespace: &str, name: &str) -> Result<JobObject, Status> {
@@ -43,22 +44,27 @@ pub(in crate::api) async fn create(
         return Err(Status::not_found(NAMESPACES, &namespace));
     }
     if options.dry_run {
-        let admitted = admit_create(body, &namespace, &identity(now())?)?;
+        let identity = identity(now())?;
+        let admitted = admit_create(body, &namespace, &identity)?;
         return match handle.view().job(&namespace, &admitted.name) {
             Some(_) => Err(Status::already_exists(JOBS, &admitted.name)),
-            None => created(&admitted, None),
+            None => Ok(created(&admitted, identity.uid, None)),
         };
     }
-    create_named(JOBS, &namespace, |identity| create_as(&handle, &namespace, &body, identity)).await
+    if body.object.metadata.name.as_ref().is_some_and(|name| !name.is_empty()) {
+        let (name, response) = create_as(&handle, &namespace, body, identity(now())?).await?;
+        return response.map_err(|error| refusal(&error, JOBS, &namespace, &name));
+    }
+    create_named(JOBS, &namespace, |identity| create_as(&handle, &namespace, body.clone(), identity)).await
 }
 
 async fn create_as(
     handle: &Handle,
     namespace: &str,
-    body: &Decoded<Job>,
+    body: Decoded<Job>,
     identity: Identity,
 ) -> Result<(String, Result<Response, RequestError>), Status> {
-    let admitted = admit_create(body.clone(), namespace, &identity)?;
+    let admitted = admit_create(body, namespace, &identity)?;
     let new = NewJob {
         namespace: Arc::from(namespace),
         name: Arc::from(admitted.name.as_str()),
@@ -67,16 +73,23 @@ async fn create_as(
         doc: Arc::clone(&admitted.doc),
         spec: admitted.spec.clone(),
     };
-    let response = match handle.create_job(new).await {
-        Ok(written) => Ok(created(&admitted, Some(written.rv))?),
-        Err(error) => Err(error),
-    };
+    let response = handle.create_job(new).await.map(|written| created(&admitted, identity.uid, Some(written.rv)));
     Ok((admitted.name, response))
 }
 
-/// A new Job has an empty status.
-fn created(new: &Admitted, rv: Option<u64>) -> Answered {
-    Ok(answer(StatusCode::CREATED, shown(&new.doc, rv, json!({}))?, &new.warnings))
+/// A new Job has an empty status, and no version after a dry run.
+fn created(new: &Admitted, uid: Uid, rv: Option<u64>) -> Response {
+    answer(StatusCode::CREATED, new_job(&new.doc, uid, rv), &new.warnings)
+}
+
+/// The document with its version and its status, as it would be printed from a tree: the keys of objects are in order.
+pub(super) fn new_job(doc: &str, uid: Uid, rv: Option<u64>) -> String {
+    let rest = doc.strip_suffix('}').expect("a document is an object");
+    let Some(rv) = rv else { return format!(r#"{rest},"status":{{}}}}"#) };
+    // Nobody could write the uid before it was drawn, so that its first place under this key is the Job's own.
+    let at = rest.find(&format!(r#""uid":"{uid}""#)).expect("a Job's document has its uid");
+    let (before, after) = rest.split_at(at);
+    format!(r#"{before}"resourceVersion":"{rv}",{after},"status":{{}}}}"#)
 }
 
 pub(in crate::api) async fn update(

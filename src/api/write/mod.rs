@@ -34,9 +34,12 @@ pub(super) const RETRY_AFTER_S: u32 = 1;
 
 /// A fresh uid, time and name suffix.
 fn identity(created: Time) -> Result<Identity, Status> {
-    let random = || getrandom::u64().map_err(|error| Status::internal(&error));
-    let uid = Uid::v4(u128::from(random()?) << 64 | u128::from(random()?));
-    Ok(Identity { uid, created, name_draw: random()? })
+    // One call of the system for both.
+    let mut random = [0; 24];
+    getrandom::fill(&mut random).map_err(|error| Status::internal(&error))?;
+    let (uid, draw) = random.split_first_chunk().expect("16 of 24 bytes");
+    let (draw, _) = draw.split_first_chunk().expect("8 bytes are left");
+    Ok(Identity { uid: Uid::v4(u128::from_le_bytes(*uid)), created, name_draw: u64::from_le_bytes(*draw) })
 }
 
 /// Why the engine did not do it, in Kubernetes' words.

@@ -50,7 +50,7 @@ fn fail_job_message(job: &Job, pod: &Live, exit: &Exit, rule: usize) -> Arc<str>
         "Container {} for pod {}/{} failed with exit code {} matching FailJob rule at index {rule}",
         job.spec.template.container,
         job.record.namespace,
-        job.plan.names.pod_name(&job.record.name, index, pod.ordinal),
+        job.names.pod_name(&job.record.name, index, pod.ordinal),
         exit.exit_code,
     )
     .into()

@@ -10,7 +10,7 @@ use crate::model::Fact;
 pub(in crate::control) fn sync(state: &mut State, id: JobId, fx: &mut Effects) {
     let Some(job) = state.jobs.get(&id) else { return };
     if job.record.status.is_finished() {
-        state.job(id).news = crate::control::state::News::default();
+        state.job(id).retire();
         return track::publish(state, id, fx);
     }
     if job.record.status.start_time.is_none() {

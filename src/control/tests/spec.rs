@@ -1,6 +1,7 @@
 //! Job specs in a line.
 
 use crate::model::{CompletionMode, FailureAction, FailureRule, JobSpec, OnExitCodes, PodTemplate};
+use std::sync::Arc;
 
 /// A spec under construction. Defaults are the API's.
 #[derive(Clone)]
@@ -17,7 +18,7 @@ impl Spec {
             active_deadline_s: None,
             only_replace_failed: false,
             failure_policy: Vec::new(),
-            template: PodTemplate { container: "main".to_owned(), grace_s: 30, ..PodTemplate::default() },
+            template: Arc::new(PodTemplate { container: "main".to_owned(), grace_s: 30, ..PodTemplate::default() }),
         })
     }
 

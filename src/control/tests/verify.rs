@@ -5,6 +5,7 @@ use crate::base::{JobId, Time};
 use crate::control::{Effects, State};
 use crate::model::{Condition, ConditionType, Event, EventNote, Fact, JobRecord, JobStatus};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A status may be published this often.
 const PUBLISH_EVERY_MS: u64 = 100;
@@ -16,7 +17,7 @@ const EVENT_BURST: usize = 25;
 pub(super) struct Verifier {
     next_rv: u64,
     records: BTreeMap<JobId, JobRecord>,
-    shown: BTreeMap<JobId, (Time, JobStatus)>,
+    shown: BTreeMap<JobId, (Time, Arc<JobStatus>)>,
     /// Jobs whose status changed since it was published.
     changed: BTreeSet<JobId>,
     pod_events_due: BTreeMap<JobId, usize>,

@@ -9,12 +9,12 @@ use crate::view::objects::{JobObject, NamespaceObject};
 /// Appends a Job.
 pub(in crate::view) fn job(job: &JobObject, out: &mut String) {
     out.reserve(job.doc.json.len() + 512);
-    job.doc.parsed().cuts.splice(&job.doc.json, job.rv, out, |out| status(&job.status, out));
+    job.doc.cuts().splice(&job.doc.json, job.rv, out, |out| status(&job.status, out));
 }
 
 /// Appends a Job's metadata.
 pub(in crate::view) fn job_metadata(job: &JobObject, out: &mut String) {
-    job.doc.parsed().cuts.metadata(&job.doc.json, job.rv, out);
+    job.doc.cuts().metadata(&job.doc.json, job.rv, out);
 }
 
 /// Appends a namespace's metadata.

@@ -2,7 +2,10 @@
 
 use crate::api::client::{Answer, JOBS_PATH, JSON, MERGE_PATCH, PROTOBUF, has_condition, job, with_server};
 use crate::api::decode::{BODY_BYTES_MAX, DEPTH_MAX};
-use crate::api::write::jobs::at_version;
+use crate::api::job::{Identity, Request, admit_create, read_create};
+use crate::api::write::jobs::{at_version, new_job};
+use crate::api::write::shown;
+use crate::base::{Time, Uid};
 use crate::control::DeleteJob;
 use serde_json::{Value, json};
 
@@ -54,6 +57,29 @@ fn bodies_of_every_accepted_type_make_the_same_job() {
         assert_eq!(answer.status, 415);
         server
     });
+}
+
+/// Splicing a version and a status in gives what printing the tree would.
+#[test]
+fn a_new_job_is_printed_as_its_tree_would_be() {
+    let identity = Identity { uid: Uid(7 << 64 | 1 << 63), created: Time(1_795_405_437_123), name_draw: 1 };
+    let mut full = job("a", "0");
+    full["metadata"]["labels"] = json!({ "uid": Uid(8).to_string(), "zone": "a" });
+    full["metadata"]["annotations"] = json!({ "text": r#"{"uid":"7"},"status":{}}"#, "tool/uid": "}" });
+    for body in [job("a", "0"), full] {
+        let text = body.to_string();
+        let request = Request {
+            body: text.as_bytes(),
+            content_type: None,
+            namespace: "default",
+            field_validation: Default::default(),
+        };
+        let admitted = admit_create(read_create(&request).expect("a body"), "default", &identity).expect("a Job");
+        for rv in [None, Some(12_345)] {
+            let printed = shown(&admitted.doc, rv, json!({})).expect("a document");
+            assert_eq!(new_job(&admitted.doc, identity.uid, rv), printed);
+        }
+    }
 }
 
 #[test]

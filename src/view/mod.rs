@@ -19,8 +19,8 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use doc::{JobDoc, JobKey};
-pub use objects::{EventObject, JobObject, NamespaceObject, Object, PodObject};
+pub use doc::{JobDoc, JobKey, PlainDoc};
+pub use objects::{EventObject, JobObject, PlainObject, Object, PodObject};
 pub use read::{JobSnapshot, PodList, View};
 pub use render::{INDEX_KEY, NODE_NAME, TRACKING_FINALIZER};
 pub use ring::RING_BYTES_MAX;

@@ -272,7 +272,7 @@ fn a_terminating_namespace_says_so() {
     world.happens_with(vec![Fact::DocWritten], vec![write(Kind::Namespace, "", "n", Some(json))]);
     assert_eq!(world.view.namespace("n").expect("there").phase(), "Terminating");
     world.happens_with(vec![Fact::DocWritten], vec![write(Kind::Namespace, "", "n", None)]);
-    assert!(world.view.namespaces().1.is_empty());
+    assert!(world.view.plain(Kind::Namespace).1.is_empty());
 }
 
 #[test]

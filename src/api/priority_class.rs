@@ -103,7 +103,8 @@ impl Plain for PriorityClass {
         let (_, classes) = view.plain(Kind::PriorityClass);
         let other = classes.iter().find(|class| *class.doc.name != *new.name && is_default(&class.doc.json));
         other.map_or(Ok(()), |other| {
-            let why = format!("PriorityClass {} is already marked as default. Only one default can exist", other.doc.name);
+            let why =
+                format!("PriorityClass {} is already marked as default. Only one default can exist", other.doc.name);
             Err(Status::forbidden(PRIORITY_CLASSES, &new.name, &why))
         })
     }

@@ -421,8 +421,8 @@ pub(super) fn deleted(resource: Resource, name: &str, uid: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Uid;
     use crate::api::field::FieldErrors;
+    use crate::base::Uid;
     use serde_json::{Value, json};
 
     /// A body that a kube-apiserver v1.36.2 sent.

@@ -54,7 +54,8 @@ impl State {
             return self.classes.get_key_value(class).map(of);
         }
         // kubernetes: of several default classes the one with the lowest value counts.
-        let default = self.classes.iter().filter(|(_, class)| class.global_default).min_by_key(|(_, class)| class.value);
+        let default =
+            self.classes.iter().filter(|(_, class)| class.global_default).min_by_key(|(_, class)| class.value);
         Some(default.map(of).unwrap_or_default())
     }
 }

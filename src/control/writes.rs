@@ -1,8 +1,6 @@
 //! What clients write.
 
-use super::effects::{
-    DeleteDoc, DocChange, Effects, NewDoc, NewJob, NewSpec, Reply, Ticket, WriteError, Written,
-};
+use super::effects::{DeleteDoc, DocChange, Effects, NewDoc, NewJob, NewSpec, Reply, Ticket, WriteError, Written};
 use super::state::{Job, State};
 use crate::base::JobId;
 use crate::model::{Fact, JobRecord, Kind, PriorityClass};
@@ -28,13 +26,7 @@ impl State {
         fx.replies.push((ticket, reply));
     }
 
-    fn change_doc(
-        &mut self,
-        key: (Kind, Arc<str>),
-        base_rv: u64,
-        doc: Option<&Arc<str>>,
-        fx: &mut Effects,
-    ) -> Reply {
+    fn change_doc(&mut self, key: (Kind, Arc<str>), base_rv: u64, doc: Option<&Arc<str>>, fx: &mut Effects) -> Reply {
         match self.docs.get(&key) {
             None => Err(WriteError::NotFound),
             Some(rv) if *rv != base_rv => Err(WriteError::Conflict),

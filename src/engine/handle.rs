@@ -264,7 +264,8 @@ fn predefined() -> Vec<(Kind, &'static str, Value)> {
             "preemptionPolicy": "PreemptLowerPriority",
         })
     };
-    let cluster = "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.";
+    let cluster =
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.";
     let node = "Used for system critical pods that must not be moved from their current node.";
     let namespaces = PREDEFINED_NAMESPACES.into_iter().map(|name| (Kind::Namespace, name, namespace()));
     let classes = [

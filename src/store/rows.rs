@@ -85,7 +85,9 @@ pub(super) fn decode_events(bytes: &[u8]) -> Result<Vec<(u64, Event)>, CodecErro
 mod tests {
     use super::*;
     use crate::base::Uid;
-    use crate::model::{Backoff, Condition, ConditionReason, ConditionType, EventNote, LogExtent, Phase, Reason};
+    use crate::model::{
+        Backoff, Condition, ConditionReason, ConditionType, EventNote, LogExtent, Phase, PodPriority, Reason,
+    };
 
     fn job() -> JobRecord {
         let condition = Condition {
@@ -148,6 +150,19 @@ mod tests {
 
     fn events() -> Vec<(u64, Event)> {
         vec![(298, Event { job: JobId(7), at: Time(1_795_405_437_030), note: EventNote::Completed })]
+    }
+
+    #[test]
+    fn how_pods_stand_in_line_is_kept_behind_the_record() {
+        let priority = PodPriority { class: Some("high".into()), value: -5, ..PodPriority::default() };
+        let placement = Placement { priority: Some(priority), no_room: Some(Time(7)) };
+        let placed = JobRecord { placement, ..job() };
+        for record in [job(), placed] {
+            for shown in [None, Some(&record.status)] {
+                let row = decode_job(&encode_job(&record, shown)).expect("own bytes");
+                assert_eq!((&*row.record, row.shown.as_deref()), (&record, shown));
+            }
+        }
     }
 
     #[test]

@@ -26,8 +26,7 @@ impl View {
         let jobs = recovered.docs.iter().filter(|doc| doc.kind == Kind::Job);
         for DocWrite { kind, name, rv, json, .. } in recovered.docs.iter().filter(|doc| doc.kind != Kind::Job) {
             let doc = json.as_ref().map(|json| Arc::new(PlainDoc::new(*kind, Arc::clone(name), Arc::clone(json))));
-            let objects =
-                if *kind == Kind::PriorityClass { &mut mirror.classes } else { &mut mirror.namespaces };
+            let objects = if *kind == Kind::PriorityClass { &mut mirror.classes } else { &mut mirror.namespaces };
             objects.extend(doc.map(|doc| (Arc::clone(name), PlainObject { rv: *rv, doc })));
         }
         let head =

@@ -215,7 +215,8 @@ impl Mirror {
         let names = self.names.entry(Arc::clone(&record.namespace)).or_default();
         names.insert(Arc::clone(&record.name), id);
         self.uids.insert(record.uid, id);
-        let doc = Arc::new(JobDoc::new(Arc::new(key_of(&record, self.uid_key)), doc_rv, json, record.placement.clone()));
+        let doc =
+            Arc::new(JobDoc::new(Arc::new(key_of(&record, self.uid_key)), doc_rv, json, record.placement.clone()));
         self.jobs.entry(id).insert_entry(JobEntry { record, doc, shown, pods }).into_mut()
     }
 

@@ -20,7 +20,7 @@ mod watch;
 mod tests;
 
 pub use doc::{JobDoc, JobKey, PlainDoc};
-pub use objects::{EventObject, JobObject, PlainObject, Object, PodObject};
+pub use objects::{EventObject, JobObject, Object, PlainObject, PodObject};
 pub use read::{JobSnapshot, PodList, View};
 pub use render::{INDEX_KEY, NODE_NAME, TRACKING_FINALIZER};
 pub use ring::RING_BYTES_MAX;

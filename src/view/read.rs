@@ -5,7 +5,7 @@
 
 use super::doc::JobDoc;
 use super::mirror::{Docs, JobEntry, Mirror};
-use super::objects::{EventObject, JobObject, PlainObject, Object, PodObject};
+use super::objects::{EventObject, JobObject, Object, PlainObject, PodObject};
 use super::pods::Pods;
 use super::ring::{Entry, Ring};
 use super::watch::{Change, Cursor, Expired, Filter, Topic};
@@ -74,7 +74,10 @@ impl View {
             let mut mirror = self.write();
             mirror.apply(batch, &Docs::Batch(docs));
             let rings = &mirror.rings;
-            (mirror.rv, [rings.jobs.end(), rings.pods.end(), rings.events.end(), rings.namespaces.end(), rings.classes.end()])
+            (
+                mirror.rv,
+                [rings.jobs.end(), rings.pods.end(), rings.events.end(), rings.namespaces.end(), rings.classes.end()],
+            )
         };
         for (sender, end) in self.ends.iter().zip(ends) {
             sender.send_if_modified(|last| std::mem::replace(last, end) != end);

@@ -7,7 +7,7 @@ use super::accept::Form;
 use crate::api::table::{push_node_row, push_partial_metadata, push_row};
 use crate::base::Time;
 use crate::model::Phase;
-use crate::view::{EventObject, JobObject, NODE_NAME, PlainObject, Object, PodObject};
+use crate::view::{EventObject, JobObject, NODE_NAME, Object, PlainObject, PodObject};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -33,10 +33,13 @@ impl EventBudget {
 
     /// Takes a token for `note`; false when there is none.
     pub(in crate::control) fn allows(&mut self, note: &EventNote, now: Time) -> bool {
-        if matches!(note, EventNote::Completed
+        if matches!(
+            note,
+            EventNote::Completed
                 | EventNote::JobFailed { .. }
                 | EventNote::TooManySucceededPods
-                | EventNote::FailedScheduling { .. }) {
+                | EventNote::FailedScheduling { .. }
+        ) {
             return true;
         }
         self.refill(now);

@@ -78,10 +78,7 @@ pub(in crate::view) fn event(event: &EventObject, out: &mut String) {
     out.push_str(r#"{"kind":"Event","apiVersion":"v1","metadata":"#);
     event_metadata(event, out);
     put(out, format_args!(r#","involvedObject":{{"kind":"{kind}","namespace":"{namespace}","#));
-    put(
-        out,
-        format_args!(r#""name":"{name}","uid":"{uid}","apiVersion":"{version}","resourceVersion":"{rv}"}},"#),
-    );
+    put(out, format_args!(r#""name":"{name}","uid":"{uid}","apiVersion":"{version}","resourceVersion":"{rv}"}},"#));
     put(out, format_args!(r#""reason":"{reason}","message":"#));
     put_json(out, &event.message());
     put(

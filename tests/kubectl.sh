@@ -288,6 +288,22 @@ is "job.batch/hello patched (no change)"
 refuse k patch job hello --type=merge -p '{"spec":{"completions":9}}'
 has 'The Job "hello" is invalid' "spec.completions" "field is immutable"
 
+echo "== priority classes"
+run k create priorityclass high --value=1000 --description="goes first"
+is "priorityclass.scheduling.k8s.io/high created"
+run k get priorityclasses
+has VALUE GLOBAL-DEFAULT PREEMPTIONPOLICY "high " 1000 system-node-critical 2000001000 PreemptLowerPriority
+job preferred hello:v1 "" | sed 's/^      restartPolicy/      priorityClassName: high\n      restartPolicy/' >"$work/preferred.yaml"
+run k create -f "$work/preferred.yaml"
+run k wait --for=condition=Complete job/preferred --timeout=60s
+run k get pods -l app=preferred -o 'jsonpath={.items[0].spec.priority} {.items[0].spec.priorityClassName}'
+is "1000 high"
+run k delete job preferred
+refuse k delete priorityclass system-node-critical
+has "this is a system priority class and cannot be deleted"
+run k delete pc high
+has 'high" deleted'
+
 echo "== nodes and namespaces"
 run k get nodes
 has "STATUS" "VERSION" "Ready" "v1.36"

@@ -86,6 +86,11 @@ impl GroupVersion {
         if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
     }
 
+    /// The group without its domain, `core` for the core group: how types and operations are named.
+    pub(super) fn package(&self) -> &'static str {
+        if self.group.is_empty() { "core" } else { self.group.split('.').next().unwrap_or_default() }
+    }
+
     /// `/api/v1` or `/apis/batch/v1`.
     pub(super) fn path(&self) -> String {
         let root = if self.group.is_empty() { "/api" } else { "/apis" };
@@ -147,7 +152,7 @@ pub(super) const CORE_V1: GroupVersion = GroupVersion {
 };
 
 /// batch/v1.
-pub(super) const BATCH_V1: GroupVersion = GroupVersion {
+const BATCH_V1: GroupVersion = GroupVersion {
     group: "batch",
     version: "v1",
     resources: &[ApiResource {
@@ -162,8 +167,24 @@ pub(super) const BATCH_V1: GroupVersion = GroupVersion {
     }],
 };
 
+/// scheduling.k8s.io/v1.
+const SCHEDULING_V1: GroupVersion = GroupVersion {
+    group: "scheduling.k8s.io",
+    version: "v1",
+    resources: &[ApiResource {
+        plural: "priorityclasses",
+        singular: "priorityclass",
+        kind: "PriorityClass",
+        is_namespaced: false,
+        verbs: &[Create, Delete, Get, List, Patch, Update, Watch],
+        short_names: &["pc"],
+        categories: &[],
+        subresources: &[],
+    }],
+};
+
 /// Everything, the core group first.
-pub(super) const GROUP_VERSIONS: [GroupVersion; 2] = [CORE_V1, BATCH_V1];
+pub(super) const GROUP_VERSIONS: [GroupVersion; 3] = [CORE_V1, BATCH_V1, SCHEDULING_V1];
 
 #[cfg(test)]
 mod tests;

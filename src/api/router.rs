@@ -16,6 +16,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http_body_util::LengthLimitError;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::scheduling::v1::PriorityClass;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -93,10 +95,21 @@ pub(super) fn router(served: Served) -> Router {
         .route("/api/v1/events", collection(&list::EVENTS))
         .route("/api/v1/namespaces/{namespace}/events", collection(&list::EVENTS))
         .route("/api/v1/namespaces/{namespace}/events/{name}", object(&list::EVENTS))
-        .route("/api/v1/namespaces", collection(&list::NAMESPACES).post(write::create_namespace))
+        .route("/api/v1/namespaces", collection(&list::NAMESPACES).post(write::create_plain::<Namespace>))
         .route(
             "/api/v1/namespaces/{name}",
-            object(&list::NAMESPACES).put(write::update_namespace).patch(write::patch_namespace),
+            object(&list::NAMESPACES).put(write::update_plain::<Namespace>).patch(write::patch_plain::<Namespace>),
+        )
+        .route(
+            "/apis/scheduling.k8s.io/v1/priorityclasses",
+            collection(&list::PRIORITY_CLASSES).post(write::create_plain::<PriorityClass>),
+        )
+        .route(
+            "/apis/scheduling.k8s.io/v1/priorityclasses/{name}",
+            object(&list::PRIORITY_CLASSES)
+                .put(write::update_plain::<PriorityClass>)
+                .patch(write::patch_plain::<PriorityClass>)
+                .delete(write::delete_plain::<PriorityClass>),
         )
         .route("/api/v1/nodes", collection(&list::NODES))
         .route("/api/v1/nodes/{name}", object(&list::NODES))

@@ -4,7 +4,6 @@
 //! must not know HTTP or what was asked. Invariant: `code` is the HTTP status (kubernetes: apimachinery `errors.go`).
 
 use super::field::{FieldError, quoted};
-use crate::base::Uid;
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 use std::collections::BTreeSet;
@@ -87,6 +86,9 @@ pub const JOBS: Resource = Resource { group: "batch", plural: "jobs", kind: "Job
 pub const PODS: Resource = Resource { group: "", plural: "pods", kind: "Pod" };
 /// core/v1 Namespaces.
 pub const NAMESPACES: Resource = Resource { group: "", plural: "namespaces", kind: "Namespace" };
+/// scheduling.k8s.io/v1 PriorityClasses.
+pub const PRIORITY_CLASSES: Resource =
+    Resource { group: "scheduling.k8s.io", plural: "priorityclasses", kind: "PriorityClass" };
 /// Modules: not Kubernetes', served under `/modules`.
 pub const MODULES: Resource = Resource { group: "", plural: "modules", kind: "Module" };
 
@@ -405,13 +407,13 @@ impl Status {
 }
 
 /// What a DELETE answers about an object that is gone: the `Status` of a success, as JSON.
-pub(super) fn deleted(resource: Resource, name: &str, uid: Uid) -> String {
+pub(super) fn deleted(resource: Resource, name: &str, uid: &str) -> String {
     serde_json::json!({
         "kind": "Status",
         "apiVersion": "v1",
         "metadata": {},
         "status": "Success",
-        "details": { "name": name, "group": resource.group, "kind": resource.plural, "uid": uid.to_string() },
+        "details": { "name": name, "group": resource.group, "kind": resource.plural, "uid": uid },
     })
     .to_string()
 }
@@ -420,6 +422,7 @@ pub(super) fn deleted(resource: Resource, name: &str, uid: Uid) -> String {
 mod tests {
     use super::*;
     use crate::api::field::FieldErrors;
+    use crate::base::Uid;
     use serde_json::{Value, json};
 
     /// A body that a kube-apiserver v1.36.2 sent.
@@ -459,7 +462,7 @@ mod tests {
     fn a_deletion_is_the_body_that_kubernetes_sends() {
         let golden = golden("delete-job-background");
         let uid = Uid::parse(golden["details"]["uid"].as_str().expect("a uid")).expect("a uid");
-        let sent: Value = serde_json::from_str(&deleted(JOBS, "long", uid)).expect("JSON");
+        let sent: Value = serde_json::from_str(&deleted(JOBS, "long", &uid.to_string())).expect("JSON");
         assert_eq!(sent, golden);
     }
 

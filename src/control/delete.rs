@@ -59,6 +59,7 @@ impl State {
     fn forget_job(&mut self, id: JobId) {
         self.forget_wake(id);
         self.dirty.remove(&id);
+        self.without_class.remove(&id);
         let record = self.jobs.remove(&id).expect("the Job that was named").record;
         let names = self.by_name.get_mut(&record.namespace).expect("every Job has its name");
         names.remove(&record.name);

@@ -1,7 +1,7 @@
 //! What goes into a step and what comes out of it.
 
 use crate::base::{Time, Uid};
-use crate::model::{Batch, JobSpec, Launch, Report, Stop};
+use crate::model::{Batch, JobSpec, Kind, Launch, Report, Stop};
 use std::sync::Arc;
 
 /// Names a request that waits for its reply.
@@ -16,10 +16,12 @@ pub enum Input {
     UpdateJob(Ticket, Box<NewSpec>),
     /// A client deletes a Job and its pods.
     DeleteJob(Ticket, DeleteJob),
-    /// A client creates a namespace.
-    CreateNamespace(Ticket, NewNamespace),
-    /// A client changes a namespace's document.
-    UpdateNamespace(Ticket, NamespaceChange),
+    /// A client creates an object that is only a document.
+    CreateDoc(Ticket, NewDoc),
+    /// A client changes one.
+    UpdateDoc(Ticket, DocChange),
+    /// A client deletes one.
+    DeleteDoc(Ticket, DeleteDoc),
     /// The engine is about to stop: no pod starts any more.
     Drain,
     /// A worker reports.
@@ -71,24 +73,39 @@ pub struct DeleteJob {
     pub rv: Option<u64>,
 }
 
-/// A namespace.
+/// An object without a namespace that is only a document: a Namespace or a PriorityClass.
 #[derive(Debug, Clone)]
-pub struct NewNamespace {
+pub struct NewDoc {
+    /// What it is.
+    pub kind: Kind,
     /// Its name.
     pub name: Arc<str>,
     /// Its canonical document.
     pub doc: Arc<str>,
 }
 
-/// A change of a namespace.
+/// A change of such an object.
 #[derive(Debug, Clone)]
-pub struct NamespaceChange {
+pub struct DocChange {
+    /// What it is.
+    pub kind: Kind,
     /// Its name.
     pub name: Arc<str>,
     /// The resourceVersion that the change was made from.
     pub base_rv: u64,
     /// Its new canonical document.
     pub doc: Arc<str>,
+}
+
+/// Which such object to delete.
+#[derive(Debug, Clone)]
+pub struct DeleteDoc {
+    /// What it is.
+    pub kind: Kind,
+    /// Its name.
+    pub name: Arc<str>,
+    /// The resourceVersion that it must have.
+    pub base_rv: u64,
 }
 
 /// The answer to a write, due once the batch of its step is durable.
@@ -99,7 +116,7 @@ pub type Reply = Result<Written, WriteError>;
 pub struct Written {
     /// The object's resourceVersion; that of its end when it was deleted.
     pub rv: u64,
-    /// The Job's uid; `None` for a namespace, whose document alone has one.
+    /// The Job's uid; `None` for what is only a document, which alone has one.
     pub job_uid: Option<Uid>,
 }
 

@@ -13,7 +13,9 @@ mod kept;
 mod live;
 mod names;
 mod pods;
+mod priority;
 mod restore;
+mod room;
 mod sched;
 mod state;
 mod step;
@@ -23,7 +25,7 @@ mod timers;
 mod writes;
 
 pub use effects::{
-    DeleteJob, Effects, Input, NamespaceChange, NewJob, NewNamespace, NewSpec, Reply, Ticket, WriteError, Written,
+    DeleteDoc, DeleteJob, DocChange, Effects, Input, NewDoc, NewJob, NewSpec, Reply, Ticket, WriteError, Written,
 };
 pub use kept::{EVENT_KEPT_MS, EVENTS_MAX};
 pub use restore::{Restored, RestoredJob};

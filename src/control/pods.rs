@@ -87,7 +87,8 @@ impl State {
     /// A refused pod's time has come.
     pub(super) fn on_pod_due(&mut self, slot: u32, job: JobId, ordinal: u32) {
         self.pods.named(slot, job, ordinal).place = Place::Waiting;
-        self.sched.wait(job, (slot, ordinal));
+        let priority = self.job(job).record.placement.value();
+        self.sched.wait(job, priority, (slot, ordinal));
     }
 
     fn on_exits(&mut self, worker: u32, id: JobId, exits: Vec<Exit>, fx: &mut Effects) {

@@ -10,7 +10,7 @@ use super::kept::KeptEvents;
 use super::live::Live;
 use super::state::{Config, Job, State};
 use crate::base::{JobId, NO_INDEX, Time};
-use crate::model::{Counted, Fact, JobRecord, JobSpec, LogExtent, PodEnd, PodRecord, Reason};
+use crate::model::{Counted, DocWrite, Fact, JobRecord, JobSpec, LogExtent, PodEnd, PodRecord, Reason};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -33,8 +33,8 @@ pub struct RestoredJob {
 /// Everything that was durable.
 #[derive(Debug, Default)]
 pub struct Restored {
-    /// The namespaces and their resourceVersions.
-    pub namespaces: Vec<(Arc<str>, u64)>,
+    /// The objects that are only documents.
+    pub docs: Vec<DocWrite>,
     /// The Jobs.
     pub jobs: Vec<RestoredJob>,
     /// When the Events that are kept were recorded, in order of their versions.
@@ -50,7 +50,9 @@ impl State {
         let mut state = Self::new(config);
         state.now = now;
         state.kept_events = KeptEvents::restored(&restored.events, now);
-        state.namespaces.extend(restored.namespaces);
+        for doc in restored.docs {
+            state.keep_doc((doc.kind, doc.name), doc.rv, doc.json.as_ref());
+        }
         for job in restored.jobs {
             let id = job.record.id;
             assert!(id.0 < state.next_job, "Job {} is there and its number is still to be given", id.0);
@@ -119,6 +121,7 @@ impl State {
         debug_assert!(pod.index == NO_INDEX || self.jobs[&pod.job].spec.is_indexed());
         let live = Live { refusals: pod.attempts, ..Live::new(pod.job, pod.ordinal, pod.index) };
         let slot = self.pods.insert(live);
-        self.sched.wait(pod.job, (slot, pod.ordinal));
+        let priority = self.jobs[&pod.job].record.placement.value();
+        self.sched.wait(pod.job, priority, (slot, pod.ordinal));
     }
 }

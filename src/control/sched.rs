@@ -1,9 +1,11 @@
 //! Which pod goes to which worker, and in which order.
 //!
-//! Jobs take turns, a quantum each, so that a Job of a million pods does not hold up a Job of one. A worker holds at the
-//! most `queue_max` pods that have not started and `alive_max` in all; the rest waits here.
+//! Pods of a higher priority go first. Jobs of one priority take turns, a quantum each, so that a Job of a million pods does
+//! not hold up a Job of one. A worker holds at the most `queue_max` pods that have not started and `alive_max` in all; the rest
+//! waits here.
 
 use crate::base::JobId;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
 /// What the workers can hold.
@@ -39,21 +41,21 @@ pub(super) struct Sched {
     /// The waiting pods of the Jobs that have a turn; a Job whose pods were all forgotten keeps its turn once.
     waiting: BTreeMap<JobId, VecDeque<Waiter>>,
     /// Jobs that were deleted keep theirs until it comes, or until half of all are theirs.
-    turns: VecDeque<JobId>,
+    turns: BTreeMap<Reverse<i32>, VecDeque<JobId>>,
 }
 
 impl Sched {
     pub(super) fn new(capacity: Capacity) -> Self {
         assert!(capacity.workers > 0 && capacity.queue_max > 0 && capacity.alive_max > 0, "no room for any pod");
         let loads = vec![Load::default(); capacity.workers as usize];
-        Self { capacity, loads, waiting: BTreeMap::new(), turns: VecDeque::new() }
+        Self { capacity, loads, waiting: BTreeMap::new(), turns: BTreeMap::new() }
     }
 
-    /// Lets a pod wait for its turn.
-    pub(super) fn wait(&mut self, job: JobId, waiter: Waiter) {
+    /// Lets a pod wait for its turn. All pods of a Job have the same priority.
+    pub(super) fn wait(&mut self, job: JobId, priority: i32, waiter: Waiter) {
         let turns = &mut self.turns;
         let queue = self.waiting.entry(job).or_insert_with(|| {
-            turns.push_back(job);
+            turns.entry(Reverse(priority)).or_default().push_back(job);
             VecDeque::new()
         });
         queue.push_back(waiter);
@@ -69,8 +71,10 @@ impl Sched {
     /// Forgets a Job that was deleted.
     pub(super) fn forget(&mut self, job: JobId) {
         let waiting = &mut self.waiting;
-        if waiting.remove(&job).is_some() && self.turns.len() > 2 * waiting.len() {
-            self.turns.retain(|job| waiting.contains_key(job));
+        let turns = || self.turns.values().map(VecDeque::len).sum::<usize>();
+        if waiting.remove(&job).is_some() && turns() > 2 * waiting.len() {
+            self.turns.values_mut().for_each(|turns| turns.retain(|job| waiting.contains_key(job)));
+            self.turns.retain(|_, turns| !turns.is_empty());
         }
     }
 
@@ -86,24 +90,33 @@ impl Sched {
         rooms.filter(|(_, room)| *room > 0).max_by_key(|(worker, room)| (*room, u32::MAX - worker))
     }
 
-    /// Takes up to a quantum of the Job whose turn it is for this worker, or of the next for which it has room; none if they
-    /// were forgotten.
+    /// Takes up to a quantum of the Job of the highest priority whose turn it is for this worker, or of the next of that priority for
+    /// which it has room; none if they were forgotten.
     pub(super) fn take(&mut self, worker: u32) -> Option<(JobId, Vec<Waiter>)> {
         let (room, waiting) = (self.room(worker), &self.waiting);
         let queue_max = self.capacity.queue_max - self.capacity.queue_max / SPARE_PART;
         let of_many = room.min(queue_max.saturating_sub(self.loads[worker as usize].queued));
         let is_of_many = |queue: &VecDeque<Waiter>| queue.len() > QUANTUM;
         let has_room = |job: &JobId| waiting.get(job).is_some_and(|queue| of_many > 0 || !is_of_many(queue));
-        while self.turns.pop_front_if(|job| !waiting.contains_key(job)).is_some() {}
-        let turn = self.turns.iter().position(has_room)?;
-        let job = self.turns.remove(turn)?;
+        let (priority, job) = loop {
+            let mut first = self.turns.first_entry()?;
+            let turns = first.get_mut();
+            while turns.pop_front_if(|job| !waiting.contains_key(job)).is_some() {}
+            if turns.is_empty() {
+                first.remove();
+                continue;
+            }
+            let turn = turns.iter().position(has_room)?;
+            let job = turns.remove(turn).expect("it was found there");
+            break (*first.key(), job);
+        };
         let queue = self.waiting.get_mut(&job).expect("deleted Jobs have no room");
         let most = if is_of_many(queue) { of_many } else { room };
         let taken: Vec<Waiter> = queue.drain(..queue.len().min(QUANTUM).min(most as usize)).collect();
         if queue.is_empty() {
             self.waiting.remove(&job);
         } else {
-            self.turns.push_back(job);
+            self.turns.entry(priority).or_default().push_back(job);
         }
         Some((job, taken))
     }
@@ -130,7 +143,23 @@ impl Sched {
 
     /// The Jobs that have a turn, those that were deleted included, and those that have pods waiting.
     pub(super) fn jobs(&self) -> (impl Iterator<Item = JobId> + '_, impl Iterator<Item = JobId> + '_) {
-        (self.turns.iter().copied(), self.waiting.keys().copied())
+        (self.turns.values().flatten().copied(), self.waiting.keys().copied())
+    }
+
+    /// Whether every worker has as many pods as it may, most of which run: more than a moment passes before there is room.
+    pub(super) fn is_full(&self) -> bool {
+        let max = self.capacity.alive_max;
+        self.loads.iter().all(|load| load.queued + load.running >= max && load.running >= max.div_ceil(2))
+    }
+
+    /// Whether a Job has a turn.
+    pub(super) fn has(&self, job: JobId) -> bool {
+        self.waiting.contains_key(&job)
+    }
+
+    /// The Jobs that have pods waiting, each with the pod that waits longest.
+    pub(super) fn oldest(&self) -> impl Iterator<Item = (JobId, Waiter)> + '_ {
+        self.waiting.iter().filter_map(|(job, queue)| Some((*job, *queue.front()?)))
     }
 
     /// The pods that wait here, in no particular order between Jobs.
@@ -150,17 +179,35 @@ mod tests {
     #[test]
     fn a_job_of_one_pod_does_not_wait_for_a_job_of_many() {
         let mut sched = sched(512, 512);
-        (0..10_000).for_each(|n| sched.wait(JobId(1), (n, n)));
-        sched.wait(JobId(2), (10_000, 0));
+        (0..10_000).for_each(|n| sched.wait(JobId(1), 0, (n, n)));
+        sched.wait(JobId(2), 0, (10_000, 0));
         let order: Vec<JobId> = std::iter::from_fn(|| sched.take(0)).map(|(job, _)| job).take(3).collect();
         assert_eq!(order, [JobId(1), JobId(2), JobId(1)]);
+    }
+
+    #[test]
+    fn a_higher_priority_goes_first_and_equal_ones_take_turns() {
+        let mut sched = sched(512, 512);
+        let waits = [(1, 0), (2, 10), (3, -5), (4, 10), (5, i32::MAX), (6, i32::MIN)];
+        for (job, priority) in waits {
+            (0..100).for_each(|n| sched.wait(JobId(job), priority, (n, n)));
+        }
+        sched.forget(JobId(5));
+        let mut take = || sched.take(512).map(|(job, pods)| (job.0, pods.len()));
+        assert_eq!([take(), take(), take(), take()], [Some((2, 64)), Some((4, 64)), Some((2, 36)), Some((4, 36))]);
+        assert_eq!(take(), Some((1, 64)));
+        // One that comes later goes first all the same.
+        sched.wait(JobId(7), 1, (0, 0));
+        let rest: Vec<u32> = std::iter::from_fn(|| sched.take(512)).map(|(job, _)| job.0).collect();
+        assert_eq!(rest, [7, 1, 3, 3, 6, 6]);
+        assert!(sched.turns.is_empty() && sched.waiting.is_empty());
     }
 
     #[test]
     fn forgotten_pods_are_not_handed_out_and_leave_one_turn() {
         let mut sched = sched(512, 512);
         for round in 0..3 {
-            (0..5).for_each(|n| sched.wait(JobId(1), (n, n)));
+            (0..5).for_each(|n| sched.wait(JobId(1), 0, (n, n)));
             sched.retain(JobId(1), |(slot, _)| round == 2 && *slot == 3);
         }
         assert_eq!(sched.take(0), Some((JobId(1), vec![(3, 3)])));
@@ -170,13 +217,13 @@ mod tests {
     #[test]
     fn the_turns_of_deleted_jobs_are_passed_over_and_do_not_pile_up() {
         let mut sched = sched(512, 512);
-        sched.wait(JobId(0), (0, 0));
+        sched.wait(JobId(0), 0, (0, 0));
         for id in 1..1000 {
-            sched.wait(JobId(id), (id, 0));
+            sched.wait(JobId(id), 0, (id, 0));
             if id != 500 {
                 sched.forget(JobId(id));
             }
-            assert!(sched.turns.len() <= 5, "{:?}", sched.turns);
+            assert!(sched.jobs().0.count() <= 5, "{:?}", sched.turns);
         }
         assert_eq!(sched.take(0), Some((JobId(0), vec![(0, 0)])));
         assert_eq!(sched.take(0), Some((JobId(500), vec![(500, 0)])));
@@ -186,7 +233,7 @@ mod tests {
     #[test]
     fn a_job_of_many_leaves_room_for_a_job_that_comes_later() {
         let mut sched = sched(512, 4096);
-        (0..10_000).for_each(|n| sched.wait(JobId(1), (n, n)));
+        (0..10_000).for_each(|n| sched.wait(JobId(1), 0, (n, n)));
         let fill = |sched: &mut Sched| {
             while let Some((worker, _)) = sched.roomiest() {
                 let Some((job, pods)) = sched.take(worker) else { break };
@@ -196,7 +243,7 @@ mod tests {
         };
         fill(&mut sched);
         assert_eq!(sched.totals().0, 2 * (512 - 64));
-        sched.wait(JobId(2), (10_000, 0));
+        sched.wait(JobId(2), 0, (10_000, 0));
         assert_eq!(sched.take(0), Some((JobId(2), vec![(10_000, 0)])));
         // It comes before those whose turn it is, and takes none of theirs.
         sched.on_ended(1, false);

@@ -7,7 +7,9 @@ use super::live::{Live, Place, Pods};
 use super::sched::{Capacity, Sched};
 use super::timers::{Due, Timers};
 use crate::base::{JobId, NO_INDEX, PodNames, Time, UidKey};
-use crate::model::{Batch, DocWrite, Event, EventNote, Fact, JobRecord, JobSpec, Kind, PodTemplate, RunPlan};
+use crate::model::{
+    Batch, DocWrite, Event, EventNote, Fact, JobRecord, JobSpec, Kind, PodTemplate, PriorityClass, RunPlan,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -31,8 +33,12 @@ pub struct State {
     pub(super) uid_key: UidKey,
     pub(super) next_rv: u64,
     pub(super) next_job: u32,
-    /// The namespaces and their resourceVersions.
-    pub(super) namespaces: BTreeMap<Arc<str>, u64>,
+    /// The objects that are only documents, and their resourceVersions.
+    pub(super) docs: BTreeMap<(Kind, Arc<str>), u64>,
+    /// What the PriorityClasses say.
+    pub(super) classes: BTreeMap<Arc<str>, PriorityClass>,
+    /// Jobs without pods until the PriorityClasses change.
+    pub(super) without_class: BTreeSet<JobId>,
     /// Boxed, so that half-empty nodes cost little.
     pub(super) jobs: BTreeMap<JobId, Box<Job>>,
     /// Job by namespace and name.
@@ -40,6 +46,8 @@ pub struct State {
     pub(super) pods: Pods,
     pub(super) sched: Sched,
     pub(super) timers: Timers,
+    /// When those who still wait are told that there is no room.
+    pub(super) room_due: Option<Time>,
     pub(super) kept_events: KeptEvents,
     /// No pod is handed to a worker any more.
     pub(super) is_draining: bool,
@@ -63,6 +71,8 @@ pub(super) struct Job {
     /// What happened since the last sync.
     pub(super) news: News,
     pub(super) events: EventBudget,
+    /// When it was last said that a pod finds no room.
+    pub(super) no_room_said: Option<Time>,
     /// When its status was last published.
     pub(super) published: Time,
     /// Its status differs from the published one.
@@ -96,6 +106,7 @@ impl Job {
             retry: BTreeSet::new(),
             news: News::default(),
             events: EventBudget::default(),
+            no_room_said: None,
             published: Time::default(),
             unpublished: true,
             urgent: false,
@@ -136,12 +147,15 @@ impl State {
             uid_key: config.uid_key,
             next_rv: config.first_rv,
             next_job: config.next_job,
-            namespaces: BTreeMap::new(),
+            docs: BTreeMap::new(),
+            classes: BTreeMap::new(),
+            without_class: BTreeSet::new(),
             jobs: BTreeMap::new(),
             by_name: BTreeMap::new(),
             pods: Pods::default(),
             sched: Sched::new(config.capacity),
             timers: Timers::default(),
+            room_due: None,
             kept_events: KeptEvents::default(),
             is_draining: false,
             dirty: BTreeSet::new(),
@@ -279,6 +293,8 @@ fn changes_status(fact: &Fact) -> bool {
         | Fact::Recorded { .. }
         | Fact::DocWritten
         | Fact::JobRemoved { .. }
-        | Fact::EventsExpired { .. } => false,
+        | Fact::EventsExpired { .. }
+        | Fact::PriorityResolved { .. }
+        | Fact::NoRoom { .. } => false,
     }
 }

@@ -19,8 +19,9 @@ impl State {
                 Input::CreateJob(ticket, new) => self.on_create_job(ticket, *new, fx),
                 Input::UpdateJob(ticket, change) => self.on_update_job(ticket, *change, fx),
                 Input::DeleteJob(ticket, delete) => self.on_delete_job(ticket, &delete, fx),
-                Input::CreateNamespace(ticket, new) => self.on_create_namespace(ticket, &new, fx),
-                Input::UpdateNamespace(ticket, change) => self.on_update_namespace(ticket, &change, fx),
+                Input::CreateDoc(ticket, new) => self.on_create_doc(ticket, new, fx),
+                Input::UpdateDoc(ticket, change) => self.on_update_doc(ticket, change, fx),
+                Input::DeleteDoc(ticket, delete) => self.on_delete_doc(ticket, delete, fx),
                 Input::Drain => self.is_draining = true,
                 Input::Report(report) => self.on_report(report, fx),
             }
@@ -29,6 +30,8 @@ impl State {
             match due {
                 Due::Job(id) => self.on_job_due(id),
                 Due::Pod(slot, job, ordinal) => self.on_pod_due(slot, job, ordinal),
+                // Pods are handed out first.
+                Due::Room => {}
             }
         }
         for id in std::mem::take(&mut self.dirty) {
@@ -36,6 +39,7 @@ impl State {
         }
         self.expire_events(fx);
         self.hand_out(fx);
+        self.watch_room(fx);
     }
 
     /// Hands waiting pods to workers that have room.
@@ -45,6 +49,7 @@ impl State {
         }
         while let Some((worker, _)) = self.sched.roomiest() {
             let Some((id, waiters)) = self.sched.take(worker) else { return };
+            self.found_room(id, fx);
             let Some(plan) = self.job(id).plan.clone() else {
                 assert!(waiters.is_empty(), "a pod of a finished Job waits");
                 continue;

@@ -10,6 +10,8 @@ pub(super) enum Due {
     Job(JobId),
     /// Try to start this pod again: its slot, its Job and its ordinal.
     Pod(u32, JobId, u32),
+    /// Look whether there still is no room for those who wait.
+    Room,
 }
 
 /// Deadlines in order. A Job has one at the most, its earliest: a look at a Job sets the next one.
@@ -38,7 +40,7 @@ impl Timers {
     pub(super) fn of_pods(&self) -> impl Iterator<Item = (Time, (u32, JobId, u32))> + '_ {
         let pod = |(at, due): &(Time, Due)| match due {
             Due::Pod(slot, job, ordinal) => Some((*at, (*slot, *job, *ordinal))),
-            Due::Job(_) => None,
+            Due::Job(_) | Due::Room => None,
         };
         self.0.iter().filter_map(pod)
     }

@@ -1,34 +1,64 @@
 //! What clients write.
 
-use super::effects::{Effects, NamespaceChange, NewJob, NewNamespace, NewSpec, Reply, Ticket, WriteError, Written};
+use super::effects::{DeleteDoc, DocChange, Effects, NewDoc, NewJob, NewSpec, Reply, Ticket, WriteError, Written};
 use super::state::{Job, State};
 use crate::base::JobId;
-use crate::model::{Fact, JobRecord, Kind};
+use crate::model::{Fact, JobRecord, Kind, PriorityClass};
 use std::sync::Arc;
 
 impl State {
-    pub(super) fn on_create_namespace(&mut self, ticket: Ticket, new: &NewNamespace, fx: &mut Effects) {
-        let reply = match self.namespaces.get(&new.name) {
-            None => Ok(self.write_namespace(&new.name, &new.doc, fx)),
+    pub(super) fn on_create_doc(&mut self, ticket: Ticket, new: NewDoc, fx: &mut Effects) {
+        let key = (new.kind, new.name);
+        let reply = match self.docs.get(&key) {
+            None => Ok(self.put_doc(key, Some(&new.doc), fx)),
             Some(_) => Err(WriteError::AlreadyExists),
         };
         fx.replies.push((ticket, reply));
     }
 
-    pub(super) fn on_update_namespace(&mut self, ticket: Ticket, change: &NamespaceChange, fx: &mut Effects) {
-        let reply = match self.namespaces.get(&change.name) {
-            None => Err(WriteError::NotFound),
-            Some(rv) if *rv != change.base_rv => Err(WriteError::Conflict),
-            Some(_) => Ok(self.write_namespace(&change.name, &change.doc, fx)),
-        };
+    pub(super) fn on_update_doc(&mut self, ticket: Ticket, change: DocChange, fx: &mut Effects) {
+        let reply = self.change_doc((change.kind, change.name), change.base_rv, Some(&change.doc), fx);
         fx.replies.push((ticket, reply));
     }
 
-    fn write_namespace(&mut self, name: &Arc<str>, doc: &Arc<str>, fx: &mut Effects) -> Written {
+    pub(super) fn on_delete_doc(&mut self, ticket: Ticket, delete: DeleteDoc, fx: &mut Effects) {
+        let reply = self.change_doc((delete.kind, delete.name), delete.base_rv, None, fx);
+        fx.replies.push((ticket, reply));
+    }
+
+    fn change_doc(&mut self, key: (Kind, Arc<str>), base_rv: u64, doc: Option<&Arc<str>>, fx: &mut Effects) -> Reply {
+        match self.docs.get(&key) {
+            None => Err(WriteError::NotFound),
+            Some(rv) if *rv != base_rv => Err(WriteError::Conflict),
+            Some(_) => Ok(self.put_doc(key, doc, fx)),
+        }
+    }
+
+    fn put_doc(&mut self, key: (Kind, Arc<str>), doc: Option<&Arc<str>>, fx: &mut Effects) -> Written {
         let rv = self.record(fx, Fact::DocWritten);
-        Self::write_doc(fx, Kind::Namespace, &Arc::from(""), name, rv, Some(doc));
-        self.namespaces.insert(Arc::clone(name), rv);
+        Self::write_doc(fx, key.0, &Arc::from(""), &key.1, rv, doc);
+        if key.0 == Kind::PriorityClass {
+            // Jobs that could not have pods are looked at again.
+            self.dirty.append(&mut self.without_class);
+        }
+        self.keep_doc(key, rv, doc);
         Written { rv, job_uid: None }
+    }
+
+    /// Keeps what is needed of a document, or nothing any more.
+    pub(super) fn keep_doc(&mut self, key: (Kind, Arc<str>), rv: u64, doc: Option<&Arc<str>>) {
+        let Some(doc) = doc else {
+            if key.0 == Kind::PriorityClass {
+                self.classes.remove(&key.1);
+            }
+            self.docs.remove(&key);
+            return;
+        };
+        if key.0 == Kind::PriorityClass {
+            let class = PriorityClass::from_doc(doc).expect("a PriorityClass is validated before it is stored");
+            self.classes.insert(Arc::clone(&key.1), class);
+        }
+        self.docs.insert(key, rv);
     }
 
     pub(super) fn on_create_job(&mut self, ticket: Ticket, new: NewJob, fx: &mut Effects) {
@@ -37,7 +67,8 @@ impl State {
     }
 
     fn create_job(&mut self, new: NewJob, fx: &mut Effects) -> Reply {
-        let Some((namespace, _)) = self.namespaces.get_key_value(&new.namespace) else {
+        let namespace = (Kind::Namespace, Arc::clone(&new.namespace));
+        let Some(((_, namespace), _)) = self.docs.get_key_value(&namespace) else {
             return Err(WriteError::NoNamespace);
         };
         // One text for all of its Jobs.

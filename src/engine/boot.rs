@@ -3,7 +3,7 @@
 use super::{EngineError, now};
 use crate::control::{Capacity, Config, Effects, Restored, RestoredJob, State};
 use crate::exec::Logs;
-use crate::model::{Batch, JobSpec, PodRecord, Recovered};
+use crate::model::{Batch, JobSpec, Kind, PodRecord, Recovered};
 use crate::view::{JobSnapshot, View};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,10 +17,9 @@ pub(super) fn restore(
 ) -> Result<(State, Batch), EngineError> {
     let config =
         Config { uid_key: recovered.uid_key, first_rv: recovered.first_rv, next_job: recovered.next_job, capacity };
-    let (_, namespaces) = view.namespaces();
-    let namespaces = namespaces.iter().map(|namespace| (Arc::clone(&namespace.doc.name), namespace.rv)).collect();
+    let docs = recovered.docs.iter().filter(|doc| doc.kind != Kind::Job).cloned().collect();
     let events = view.events(None).1.iter().map(|event| event.event.at).collect();
-    let mut restored = Restored { namespaces, events, ..Restored::default() };
+    let mut restored = Restored { docs, events, ..Restored::default() };
     let mut lost = BTreeSet::new();
     for JobSnapshot { record, doc, pods } in view.jobs_snapshot() {
         let spec = JobSpec::from_doc(&doc.json).map_err(|source| EngineError::Spec {

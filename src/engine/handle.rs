@@ -4,11 +4,12 @@ use super::compiler::{CheckedModule, Compiler};
 use super::inbox::{Inbox, NotTaken};
 use crate::base::{Rng, Uid};
 use crate::control::{
-    DeleteJob, Input, NamespaceChange, NewJob, NewNamespace, NewSpec, Reply, Ticket, WriteError, Written,
+    DeleteDoc, DeleteJob, DocChange, Input, NewDoc, NewJob, NewSpec, Reply, Ticket, WriteError, Written,
 };
 use crate::exec::{LoadError, Logs};
-use crate::model::Report;
+use crate::model::{Kind, Report};
 use crate::view::View;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -133,20 +134,28 @@ impl Handle {
         self.ask(|ticket| Input::DeleteJob(ticket, delete)).await
     }
 
-    /// Creates a namespace; resolves once it is durable.
+    /// Creates an object that is only a document; resolves once it is durable.
     ///
     /// # Errors
-    /// [`RequestError`]; the namespace does not exist then, unless the engine stopped while it was waiting.
-    pub async fn create_namespace(&self, namespace: NewNamespace) -> Result<Written, RequestError> {
-        self.ask(|ticket| Input::CreateNamespace(ticket, namespace)).await
+    /// [`RequestError`]; it does not exist then, unless the engine stopped while it was waiting.
+    pub async fn create_doc(&self, new: NewDoc) -> Result<Written, RequestError> {
+        self.ask(|ticket| Input::CreateDoc(ticket, new)).await
     }
 
-    /// Replaces a namespace's document; resolves once it is durable.
+    /// Replaces the document of such an object; resolves once it is durable.
     ///
     /// # Errors
-    /// [`RequestError`]; the namespace is as it was then, unless the engine stopped while it was waiting.
-    pub async fn update_namespace(&self, change: NamespaceChange) -> Result<Written, RequestError> {
-        self.ask(|ticket| Input::UpdateNamespace(ticket, change)).await
+    /// [`RequestError`]; it is as it was then, unless the engine stopped while it was waiting.
+    pub async fn update_doc(&self, change: DocChange) -> Result<Written, RequestError> {
+        self.ask(|ticket| Input::UpdateDoc(ticket, change)).await
+    }
+
+    /// Deletes such an object; resolves once it is durable.
+    ///
+    /// # Errors
+    /// As [`Handle::update_doc`].
+    pub async fn delete_doc(&self, delete: DeleteDoc) -> Result<Written, RequestError> {
+        self.ask(|ticket| Input::DeleteDoc(ticket, delete)).await
     }
 
     /// Compiles and links a module that is about to be kept; `name` is what the messages call it. Its code is found by the
@@ -226,14 +235,14 @@ impl Handle {
         self.lock_waiting().clear();
     }
 
-    /// Creates the namespaces that always exist, where they do not; returns once they are durable.
-    pub(super) fn create_predefined_namespaces(&self, rng: &mut Rng) {
-        let answers: Vec<_> = PREDEFINED_NAMESPACES
-            .iter()
-            .filter(|name| self.0.view.namespace(name).is_none())
-            .filter_map(|name| {
-                let namespace = predefined(name, Uid::v4(rng.next_u128()));
-                self.send(|ticket| Input::CreateNamespace(ticket, namespace)).ok()
+    /// Creates the objects that always exist, where they do not; returns once they are durable.
+    pub(super) fn create_predefined(&self, rng: &mut Rng) {
+        let answers: Vec<_> = predefined()
+            .into_iter()
+            .filter(|(kind, name, _)| self.0.view.plain_named(*kind, name).is_none())
+            .filter_map(|(kind, name, rest)| {
+                let new = NewDoc { kind, name: name.into(), doc: document(name, Uid::v4(rng.next_u128()), rest) };
+                self.send(|ticket| Input::CreateDoc(ticket, new)).ok()
             })
             .collect();
         for answer in answers {
@@ -242,18 +251,37 @@ impl Handle {
     }
 }
 
-fn predefined(name: &str, uid: Uid) -> NewNamespace {
-    let created = super::now();
-    let doc = serde_json::json!({
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {
-            "name": name,
-            "uid": uid.to_string(),
-            "creationTimestamp": created.to_string(),
-            "labels": { "kubernetes.io/metadata.name": name },
-        },
-        "spec": { "finalizers": ["kubernetes"] },
-    });
-    NewNamespace { name: name.into(), doc: doc.to_string().into() }
+/// What exists from the first boot: kind, name and what is beside the metadata (kubernetes: `scheduling/v1
+/// SystemPriorityClasses`).
+fn predefined() -> Vec<(Kind, &'static str, Value)> {
+    let namespace = || json!({"apiVersion": "v1", "kind": "Namespace", "spec": {"finalizers": ["kubernetes"]}});
+    let class = |value: i32, description: &str| {
+        json!({
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "value": value,
+            "description": description,
+            "preemptionPolicy": "PreemptLowerPriority",
+        })
+    };
+    let cluster =
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.";
+    let node = "Used for system critical pods that must not be moved from their current node.";
+    let namespaces = PREDEFINED_NAMESPACES.into_iter().map(|name| (Kind::Namespace, name, namespace()));
+    let classes = [
+        (Kind::PriorityClass, "system-cluster-critical", class(2_000_000_000, cluster)),
+        (Kind::PriorityClass, "system-node-critical", class(2_000_001_000, node)),
+    ];
+    namespaces.chain(classes).collect()
+}
+
+fn document(name: &str, uid: Uid, mut rest: Value) -> Arc<str> {
+    let mut metadata = json!({"name": name, "uid": uid.to_string(), "creationTimestamp": super::now().to_string()});
+    if rest["kind"] == "Namespace" {
+        metadata["labels"] = json!({"kubernetes.io/metadata.name": name});
+    } else {
+        metadata["generation"] = json!(1);
+    }
+    rest["metadata"] = metadata;
+    rest.to_string().into()
 }

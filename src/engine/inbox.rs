@@ -96,10 +96,11 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::NewNamespace;
+    use crate::control::NewDoc;
+    use crate::model::Kind;
 
     fn write(ticket: u64) -> Input {
-        Input::CreateNamespace(ticket, NewNamespace { name: "a".into(), doc: "{}".into() })
+        Input::CreateDoc(ticket, NewDoc { kind: Kind::Namespace, name: "a".into(), doc: "{}".into() })
     }
 
     #[test]

@@ -123,7 +123,7 @@ impl Engine {
         let commits = Arc::new(commit::Mailbox::default());
         let commit = commit::spawn(store, Arc::clone(&commits), handle.clone())?;
         let control = control::spawn(state, handle.clone(), commits, Arc::clone(&workers))?;
-        handle.create_predefined_namespaces(&mut Rng::new(recovered.seed));
+        handle.create_predefined(&mut Rng::new(recovered.seed));
         tracing::info!(boot = recovered.boot, first_rv = recovered.first_rv, "recovered");
         Ok(Self { handle, booted_rv, workers, control, commit })
     }

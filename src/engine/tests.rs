@@ -3,8 +3,8 @@
 use super::testing::{failing, in_memory, on_disk, start};
 use super::*;
 use crate::base::Uid;
-use crate::control::{DeleteJob, NamespaceChange, NewJob, WriteError};
-use crate::model::{Batch, ConditionType, Fold, JobSpec, JobStatus, Reason, Recovered};
+use crate::control::{DeleteJob, DocChange, NewJob, WriteError};
+use crate::model::{Batch, ConditionType, Fold, JobSpec, JobStatus, Kind, Reason, Recovered};
 use crate::store::Sqlite;
 use crate::view::{ChangeKind, Filter, JobObject, Topic};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -287,22 +287,23 @@ fn a_new_job_has_nothing_of_a_deleted_one_after_a_restart() {
 #[test]
 fn a_namespace_is_changed_from_the_version_that_is_shown() {
     let dir = tempfile::tempdir().expect("a directory");
-    let change = |base_rv| NamespaceChange {
+    let change = |base_rv| DocChange {
+        kind: Kind::Namespace,
         name: "default".into(),
         base_rv,
         doc: r#"{"kind":"Namespace","metadata":{"name":"default","uid":"u","labels":{"a":"b"}}}"#.into(),
     };
     let engine = on_disk(dir.path());
     let made = engine.handle().view().namespace("default").expect("predefined").rv;
-    let changed = block_on(engine.handle().update_namespace(change(made))).expect("current").rv;
+    let changed = block_on(engine.handle().update_doc(change(made))).expect("current").rv;
     engine.stop();
     let engine = on_disk(dir.path());
     let shown = engine.handle().view().namespace("default").expect("still there");
     assert_eq!((shown.rv, shown.labels()["a"].as_str()), (changed, "b"));
-    let again = block_on(engine.handle().update_namespace(change(made)));
+    let again = block_on(engine.handle().update_doc(change(made)));
     assert_eq!(again, Err(RequestError::Refused(WriteError::Conflict)));
-    let nowhere = NamespaceChange { name: "nowhere".into(), ..change(made) };
-    let refused = block_on(engine.handle().update_namespace(nowhere));
+    let nowhere = DocChange { name: "nowhere".into(), ..change(made) };
+    let refused = block_on(engine.handle().update_doc(nowhere));
     assert_eq!(refused, Err(RequestError::Refused(WriteError::NotFound)));
     engine.stop();
 }

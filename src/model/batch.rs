@@ -11,6 +11,8 @@ pub enum Kind {
     Job,
     /// core/v1 Namespace.
     Namespace,
+    /// scheduling.k8s.io/v1 PriorityClass.
+    PriorityClass,
 }
 
 /// A document as it is from `rv` on.
@@ -117,7 +119,7 @@ mod tests {
     use crate::base::{JobId, NO_INDEX, Time, Uid};
     use crate::model::{
         Backoff, Condition, ConditionReason, ConditionType, Counted, EngineKind, Event, EventNote, IndexRun, LogExtent,
-        PodEnd, Reason, Waiting,
+        PodEnd, PodPriority, PreemptionPolicy, Reason, Waiting,
     };
 
     /// One fact of every variant, with every kind of field at a telling value.
@@ -171,6 +173,16 @@ mod tests {
             Fact::DocWritten,
             Fact::JobRemoved { job, at, ordinals: 300 },
             Fact::EventsExpired { count: 300 },
+            Fact::PriorityResolved {
+                job,
+                priority: PodPriority {
+                    class: Some("high".into()),
+                    value: -1000,
+                    preemption_policy: PreemptionPolicy::Never,
+                },
+            },
+            Fact::NoRoom { job, since: Some(at) },
+            Fact::Recorded { event: Event { job, at, note: EventNote::FailedScheduling { ordinal: 3, index: 300 } } },
         ]
     }
 
@@ -208,7 +220,7 @@ mod tests {
     fn facts_take_a_version_for_each_object_they_change() {
         let batch = Batch { first_rv: 10, facts: every_fact(), docs: Vec::new() };
         let firsts: Vec<u64> = batch.numbered().map(|(rv, _)| rv).collect();
-        assert_eq!(firsts, [10, 11, 12, 12, 14, 15, 16, 17, 18, 19, 19, 19, 20, 21, 22, 323]);
-        assert_eq!(batch.next_rv(), 623);
+        assert_eq!(firsts, [10, 11, 12, 12, 14, 15, 16, 17, 18, 19, 19, 19, 20, 21, 22, 323, 623, 623, 623]);
+        assert_eq!(batch.next_rv(), 624);
     }
 }

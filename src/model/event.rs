@@ -4,7 +4,7 @@ use super::job::ConditionReason;
 use crate::base::{JobId, Time};
 use serde::{Deserialize, Serialize};
 
-/// An Event about a Job, from the `job-controller`.
+/// An Event about a Job or one of its pods.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Event {
     /// The Job it is about.
@@ -47,5 +47,12 @@ pub enum EventNote {
         reason: ConditionReason,
         /// The condition's message.
         message: Box<str>,
+    },
+    /// Warning `FailedScheduling`, on a pod that waits because every worker is full (kubernetes: `default-scheduler`).
+    FailedScheduling {
+        /// The pod.
+        ordinal: u32,
+        /// Its completion index or `NO_INDEX`.
+        index: u32,
     },
 }

@@ -3,6 +3,7 @@
 use super::event::Event;
 use super::job::{Backoff, Condition};
 use super::pod::{EngineKind, LogExtent, Reason};
+use super::priority::PodPriority;
 use crate::base::{JobId, NO_INDEX, Time, Uid};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -130,6 +131,20 @@ pub enum Fact {
         /// How many.
         count: u32,
     },
+    /// The Job's first pods are about to be made, with another priority than the default.
+    PriorityResolved {
+        /// The Job.
+        job: JobId,
+        /// What all its pods get.
+        priority: PodPriority,
+    },
+    /// The Job's pods wait because every worker is full, or do so no longer.
+    NoRoom {
+        /// The Job.
+        job: JobId,
+        /// Since when.
+        since: Option<Time>,
+    },
 }
 
 /// Consecutive completion indexes.
@@ -217,7 +232,11 @@ impl Fact {
             Self::PodsStopping { ordinals, .. } | Self::PodsRemoved { ordinals, .. } => ordinals.len() as u64,
             Self::PodsEnded { ends, .. } => ends.len() as u64,
             Self::JobRemoved { ordinals, .. } => u64::from(*ordinals) + 1,
-            Self::JobStarted { .. } | Self::BackoffSet { .. } | Self::ConditionSet { .. } => 0,
+            Self::JobStarted { .. }
+            | Self::BackoffSet { .. }
+            | Self::ConditionSet { .. }
+            | Self::PriorityResolved { .. }
+            | Self::NoRoom { .. } => 0,
         }
     }
 
@@ -253,7 +272,9 @@ impl Fact {
             | Self::BackoffSet { job, .. }
             | Self::ConditionSet { job, .. }
             | Self::StatusPublished { job }
-            | Self::JobRemoved { job, .. } => Some(*job),
+            | Self::JobRemoved { job, .. }
+            | Self::PriorityResolved { job, .. }
+            | Self::NoRoom { job, .. } => Some(*job),
             Self::Recorded { event } => Some(event.job),
         }
     }

@@ -1,6 +1,7 @@
 //! What is kept of a Job beside its document, and how facts change it.
 
 use super::fact::{Counted, Fact, PodEnd};
+use super::priority::Placement;
 use crate::base::{IndexSet, JobId, NO_INDEX, Time, Uid};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -139,6 +140,9 @@ pub struct JobRecord {
     pub backoff: Backoff,
     /// The status as of the last fact; shared with what is shown for as long as it is the same.
     pub status: Arc<JobStatus>,
+    /// How its pods stand in line. The store writes it after the record, so that rows without it are read.
+    #[serde(skip)]
+    pub placement: Placement,
 }
 
 impl JobRecord {
@@ -157,6 +161,7 @@ impl JobRecord {
             next_index: 0,
             backoff: Backoff::default(),
             status: Arc::default(),
+            placement: Placement::default(),
         })
     }
 
@@ -197,6 +202,8 @@ impl JobRecord {
                 status.conditions.reserve_exact(1);
                 status.conditions.push(condition.clone());
             }
+            Fact::PriorityResolved { priority, .. } => self.placement.priority = Some(priority.clone()),
+            Fact::NoRoom { since, .. } => self.placement.no_room = *since,
             // The record goes after this; what is shown last of the Job has its last version.
             Fact::JobRemoved { ordinals, .. } => self.rv = rv + u64::from(*ordinals),
             Fact::PodsWaiting { .. }

@@ -11,6 +11,7 @@ mod fact;
 mod job;
 mod launch;
 mod pod;
+mod priority;
 mod spec;
 
 pub use batch::{Batch, CodecError, DocWrite, Kind};
@@ -20,6 +21,7 @@ pub use fact::{Counted, Fact, IndexRun, PodEnd, Waiting};
 pub use job::{Backoff, Condition, ConditionReason, ConditionType, JobRecord, JobStatus};
 pub use launch::{Exit, Launch, Refused, Report, RunPlan, Started, Stop};
 pub use pod::{EngineKind, LogExtent, NO_SEGMENT, Phase, PodRecord, Reason};
+pub use priority::{Placement, PodPriority, PreemptionPolicy, PriorityClass};
 pub use spec::{
     CompletionMode, EnvValue, EnvVar, FUEL_ANNOTATION, FailureAction, FailureRule, FieldPath, JobSpec, OnExitCodes,
     PodTemplate, SpecError,

@@ -2,6 +2,7 @@
 //!
 //! [`JobSpec::from_doc`] reads the canonical document that `api` validated and stored, at creation and again at boot.
 
+use super::priority::PreemptionPolicy;
 use crate::base::Quantity;
 use serde::Deserialize;
 use serde_json::Value;
@@ -95,6 +96,12 @@ pub struct PodTemplate {
     pub fuel: Option<u64>,
     /// `terminationGracePeriodSeconds`.
     pub grace_s: u32,
+    /// `priorityClassName`; empty when unset.
+    pub priority_class: String,
+    /// `priority`, which must be that of the class.
+    pub priority: Option<i32>,
+    /// `preemptionPolicy`, which must be that of the class.
+    pub preemption_policy: Option<PreemptionPolicy>,
 }
 
 impl PodTemplate {
@@ -217,7 +224,8 @@ impl JobSpec {
 /// The document's shape. Only what is read; everything else is skipped.
 mod raw {
     use super::{
-        BTreeMap, CompletionMode, Deserialize, EnvValue, FUEL_ANNOTATION, FailureAction, FieldPath, Quantity, SpecError,
+        BTreeMap, CompletionMode, Deserialize, EnvValue, FUEL_ANNOTATION, FailureAction, FieldPath, PreemptionPolicy,
+        Quantity, SpecError,
     };
 
     #[derive(Deserialize)]
@@ -300,6 +308,10 @@ mod raw {
         containers: Vec<Container>,
         #[serde(default = "grace_default")]
         termination_grace_period_seconds: u32,
+        #[serde(default)]
+        priority_class_name: String,
+        priority: Option<i32>,
+        preemption_policy: Option<PreemptionPolicy>,
     }
 
     fn grace_default() -> u32 {
@@ -392,6 +404,9 @@ mod raw {
                 wants_whole_cpu: cpu.transpose()?.is_some_and(|cpu| cpu >= Quantity::whole(1)),
                 fuel: fuel.transpose()?,
                 grace_s: self.spec.termination_grace_period_seconds,
+                priority_class: self.spec.priority_class_name,
+                priority: self.spec.priority,
+                preemption_policy: self.spec.preemption_policy,
             })
         }
     }

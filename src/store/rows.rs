@@ -4,7 +4,7 @@
 //! what earlier builds wrote.
 
 use crate::base::{JobId, Time};
-use crate::model::{Chunk, CodecError, Event, JobRecord, JobStatus, PodRecord};
+use crate::model::{Chunk, CodecError, Event, JobRecord, JobStatus, Placement, PodRecord};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -31,19 +31,32 @@ fn encode<T: Serialize + ?Sized>(row: &T) -> Vec<u8> {
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    Ok(postcard::from_bytes(checked(bytes)?)?)
+}
+
+/// The bytes behind the version.
+fn checked(bytes: &[u8]) -> Result<&[u8], CodecError> {
     let (&format, rest) = bytes.split_first().ok_or(postcard::Error::DeserializeUnexpectedEnd)?;
     if format != ROWS_FORMAT {
         return Err(CodecError::Format { found: format });
     }
-    Ok(postcard::from_bytes(rest)?)
+    Ok(rest)
 }
 
 pub(super) fn encode_job(record: &JobRecord, shown: Option<&JobStatus>) -> Vec<u8> {
-    encode(&JobRow { record: Cow::Borrowed(record), shown: shown.map(Cow::Borrowed) })
+    let mut bytes = encode(&JobRow { record: Cow::Borrowed(record), shown: shown.map(Cow::Borrowed) });
+    if record.placement != Placement::default() {
+        bytes = postcard::to_extend(&record.placement, bytes).expect("rows always encode");
+    }
+    bytes
 }
 
 pub(super) fn decode_job(bytes: &[u8]) -> Result<JobRow<'static>, CodecError> {
-    decode(bytes)
+    let (mut row, rest): (JobRow<'static>, _) = postcard::take_from_bytes(checked(bytes)?)?;
+    if !rest.is_empty() {
+        row.record.to_mut().placement = postcard::from_bytes(rest)?;
+    }
+    Ok(row)
 }
 
 pub(super) fn encode_chunk(chunk: &Chunk) -> Vec<u8> {
@@ -72,7 +85,9 @@ pub(super) fn decode_events(bytes: &[u8]) -> Result<Vec<(u64, Event)>, CodecErro
 mod tests {
     use super::*;
     use crate::base::Uid;
-    use crate::model::{Backoff, Condition, ConditionReason, ConditionType, EventNote, LogExtent, Phase, Reason};
+    use crate::model::{
+        Backoff, Condition, ConditionReason, ConditionType, EventNote, LogExtent, Phase, PodPriority, Reason,
+    };
     use std::sync::Arc;
 
     fn job() -> JobRecord {
@@ -103,6 +118,7 @@ mod tests {
                 failed: 4,
                 completed: [0, 1, 2].into_iter().collect(),
             }),
+            placement: Placement::default(),
         }
     }
 
@@ -135,6 +151,19 @@ mod tests {
 
     fn events() -> Vec<(u64, Event)> {
         vec![(298, Event { job: JobId(7), at: Time(1_795_405_437_030), note: EventNote::Completed })]
+    }
+
+    #[test]
+    fn how_pods_stand_in_line_is_kept_behind_the_record() {
+        let priority = PodPriority { class: Some("high".into()), value: -5, ..PodPriority::default() };
+        let placement = Placement { priority: Some(priority), no_room: Some(Time(7)) };
+        let placed = JobRecord { placement, ..job() };
+        for record in [job(), placed] {
+            for shown in [None, Some(&*record.status)] {
+                let row = decode_job(&encode_job(&record, shown)).expect("own bytes");
+                assert_eq!((&*row.record, row.shown.as_deref()), (&record, shown));
+            }
+        }
     }
 
     #[test]

@@ -386,11 +386,12 @@ fn kind_number(kind: Kind) -> i64 {
     match kind {
         Kind::Job => 0,
         Kind::Namespace => 1,
+        Kind::PriorityClass => 2,
     }
 }
 
 fn kind_of(number: i64) -> Option<Kind> {
-    [Kind::Job, Kind::Namespace].into_iter().find(|kind| kind_number(*kind) == number)
+    [Kind::Job, Kind::Namespace, Kind::PriorityClass].into_iter().find(|kind| kind_number(*kind) == number)
 }
 
 fn write_doc(tx: &Transaction<'_>, doc: &DocWrite) -> rusqlite::Result<()> {

@@ -5,7 +5,7 @@
 
 use super::render::PodTemplatePieces;
 use crate::base::{JobId, NO_INDEX, PodNames, Uid, UidKey};
-use crate::model::JobSpec;
+use crate::model::{JobSpec, Kind, Placement};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -46,6 +46,8 @@ pub struct JobDoc {
     pub rv: u64,
     /// Canonical JSON without status and without `metadata.resourceVersion`.
     pub json: Arc<str>,
+    /// How its pods stand in line.
+    pub placement: Placement,
     cuts: OnceLock<Cuts>,
     /// Boxed: most documents are shown as they are, and nothing else is ever read of them.
     parsed: OnceLock<Box<ParsedJob>>,
@@ -60,8 +62,8 @@ pub(super) struct ParsedJob {
 }
 
 impl JobDoc {
-    pub(super) fn new(key: Arc<JobKey>, rv: u64, json: Arc<str>) -> Self {
-        Self { key, rv, json, cuts: OnceLock::new(), parsed: OnceLock::new() }
+    pub(super) fn new(key: Arc<JobKey>, rv: u64, json: Arc<str>, placement: Placement) -> Self {
+        Self { key, rv, json, placement, cuts: OnceLock::new(), parsed: OnceLock::new() }
     }
 
     /// What it says, read once.
@@ -89,33 +91,35 @@ impl JobDoc {
     }
 }
 
-/// A version of a namespace's document.
+/// A version of an object that is only a document: a namespace or a PriorityClass.
 #[derive(Debug)]
-pub struct NamespaceDoc {
+pub struct PlainDoc {
+    /// What it is.
+    pub kind: Kind,
     /// Its name.
     pub name: Arc<str>,
     /// Canonical JSON without status and without `metadata.resourceVersion`.
     pub json: Arc<str>,
-    parsed: OnceLock<ParsedNamespace>,
+    parsed: OnceLock<ParsedPlain>,
 }
 
-/// What is read of a namespace's document.
+/// What is read of such a document.
 #[derive(Debug)]
-pub(super) struct ParsedNamespace {
+pub(super) struct ParsedPlain {
     pub(super) cuts: Cuts,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) terminating: bool,
 }
 
-impl NamespaceDoc {
-    pub(super) fn new(name: Arc<str>, json: Arc<str>) -> Self {
-        Self { name, json, parsed: OnceLock::new() }
+impl PlainDoc {
+    pub(super) fn new(kind: Kind, name: Arc<str>, json: Arc<str>) -> Self {
+        Self { kind, name, json, parsed: OnceLock::new() }
     }
 
-    pub(super) fn parsed(&self) -> &ParsedNamespace {
+    pub(super) fn parsed(&self) -> &ParsedPlain {
         self.parsed.get_or_init(|| {
             let (cuts, head) = Cuts::of(&self.json);
-            ParsedNamespace { cuts, labels: head.labels, terminating: head.deletion_timestamp.is_some() }
+            ParsedPlain { cuts, labels: head.labels, terminating: head.deletion_timestamp.is_some() }
         })
     }
 }
@@ -171,6 +175,13 @@ impl Cuts {
         out.push_str(&json[self.head as usize..self.meta as usize]);
         write!(out, r#","resourceVersion":"{rv}""#).expect("a String takes everything");
         out.push_str(&json[self.meta as usize..self.tail as usize]);
+    }
+
+    /// `json` with the version.
+    pub(super) fn numbered(self, json: &str, rv: u64, out: &mut String) {
+        out.push_str(&json[..self.head as usize]);
+        self.metadata(json, rv, out);
+        out.push_str(&json[self.tail as usize..]);
     }
 
     /// `json` with the version and a status that `status` writes.

@@ -3,9 +3,9 @@
 //! Knows what is dirty, not how it is written. Invariant: restoring what was recovered after any number of folds gives the
 //! mirror that applying the same batches gave.
 
-use super::doc::NamespaceDoc;
+use super::doc::PlainDoc;
 use super::mirror::{Dirty, Docs, Heads, Mirror, Rings};
-use super::objects::NamespaceObject;
+use super::objects::PlainObject;
 use super::pods::{PodChunk, Pods};
 use super::read::View;
 use super::ring::RING_BYTES_MAX;
@@ -24,14 +24,15 @@ impl View {
 
     pub(super) fn restore_with(recovered: &Recovered, ring_bytes_max: usize) -> Self {
         let mut mirror = Mirror::new(recovered.uid_key, Rings::new(0, ring_bytes_max));
-        let written = |kind| recovered.docs.iter().filter(move |doc| doc.kind == kind);
-        for DocWrite { name, rv, json, .. } in written(Kind::Namespace) {
-            let doc = json.as_ref().map(|json| Arc::new(NamespaceDoc::new(Arc::clone(name), Arc::clone(json))));
-            mirror.namespaces.extend(doc.map(|doc| (Arc::clone(name), NamespaceObject { rv: *rv, doc })));
+        let jobs = recovered.docs.iter().filter(|doc| doc.kind == Kind::Job);
+        for DocWrite { kind, name, rv, json, .. } in recovered.docs.iter().filter(|doc| doc.kind != Kind::Job) {
+            let doc = json.as_ref().map(|json| Arc::new(PlainDoc::new(*kind, Arc::clone(name), Arc::clone(json))));
+            let objects = if *kind == Kind::PriorityClass { &mut mirror.classes } else { &mut mirror.namespaces };
+            objects.extend(doc.map(|doc| (Arc::clone(name), PlainObject { rv: *rv, doc })));
         }
         let head =
             |doc: &DocWrite| Some(((Arc::clone(&doc.namespace), Arc::clone(&doc.name)), (doc.rv, doc.json.clone()?)));
-        let heads: Heads = written(Kind::Job).filter_map(head).collect();
+        let heads: Heads = jobs.filter_map(head).collect();
         restore_folded(&mut mirror, recovered, &heads);
         let docs = Docs::Heads(&heads);
         recovered.batches.iter().for_each(|batch| mirror.apply(batch, &docs));

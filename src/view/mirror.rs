@@ -3,9 +3,9 @@
 //! Knows how each fact changes what is shown. Start with [`Mirror::apply`]. Invariant: a change is in a ring if and only
 //! if it is in the mirror, under the same version.
 
-use super::doc::{JobDoc, JobKey, NamespaceDoc};
+use super::doc::{JobDoc, JobKey, PlainDoc};
 use super::events::EventLog;
-use super::objects::{EventObject, JobObject, NamespaceObject, PodObject};
+use super::objects::{EventObject, JobObject, PlainObject, PodObject};
 use super::pods::{PodStep, Pods, place_of};
 use super::ring::{Entry, Ring};
 use super::watch::ChangeKind;
@@ -46,7 +46,8 @@ pub(super) struct Rings {
     pub(super) jobs: Ring<JobObject>,
     pub(super) pods: Ring<PodObject>,
     pub(super) events: Ring<EventObject>,
-    pub(super) namespaces: Ring<NamespaceObject>,
+    pub(super) namespaces: Ring<PlainObject>,
+    pub(super) classes: Ring<PlainObject>,
 }
 
 impl Rings {
@@ -56,6 +57,7 @@ impl Rings {
             pods: Ring::new(rv, bytes_max),
             events: Ring::new(rv, bytes_max),
             namespaces: Ring::new(rv, bytes_max),
+            classes: Ring::new(rv, bytes_max),
         }
     }
 }
@@ -107,7 +109,8 @@ pub(super) struct Mirror {
     /// Jobs by namespace and name.
     pub(super) names: BTreeMap<Arc<str>, BTreeMap<Arc<str>, JobId>>,
     pub(super) uids: BTreeMap<Uid, JobId>,
-    pub(super) namespaces: BTreeMap<Arc<str>, NamespaceObject>,
+    pub(super) namespaces: BTreeMap<Arc<str>, PlainObject>,
+    pub(super) classes: BTreeMap<Arc<str>, PlainObject>,
     pub(super) events: EventLog,
     pub(super) rings: Rings,
     pub(super) dirty: Dirty,
@@ -123,6 +126,7 @@ impl Mirror {
             names: BTreeMap::new(),
             uids: BTreeMap::new(),
             namespaces: BTreeMap::new(),
+            classes: BTreeMap::new(),
             events: EventLog::default(),
             rings,
             dirty: Dirty::default(),
@@ -130,8 +134,8 @@ impl Mirror {
     }
 
     pub(super) fn apply(&mut self, batch: &Batch, docs: &Docs<'_>) {
-        for doc in batch.docs.iter().filter(|doc| doc.kind == Kind::Namespace) {
-            self.write_namespace(doc);
+        for doc in batch.docs.iter().filter(|doc| doc.kind != Kind::Job) {
+            self.write_plain(doc);
         }
         for (rv, fact) in batch.numbered() {
             self.apply_fact(rv, fact, docs);
@@ -180,6 +184,10 @@ impl Mirror {
                 self.step(rv, job, ordinals.iter().map(|ordinal| (*ordinal, PodStep::Removed)));
             }
             Fact::JobRemoved { ordinals, .. } => self.remove_job(rv, *ordinals, job, before),
+            Fact::PriorityResolved { .. } | Fact::NoRoom { .. } => {
+                let (doc, placement) = (&entry.doc, entry.record.placement.clone());
+                entry.doc = Arc::new(JobDoc::new(Arc::clone(&doc.key), doc.rv, Arc::clone(&doc.json), placement));
+            }
             Fact::JobCreated { .. }
             | Fact::JobStarted { .. }
             | Fact::BackoffSet { .. }
@@ -210,7 +218,8 @@ impl Mirror {
         let names = self.names.entry(Arc::clone(&record.namespace)).or_default();
         names.insert(Arc::clone(&record.name), id);
         self.uids.insert(record.uid, id);
-        let doc = Arc::new(JobDoc::new(Arc::new(key_of(&record, self.uid_key)), doc_rv, json));
+        let key = Arc::new(key_of(&record, self.uid_key));
+        let doc = Arc::new(JobDoc::new(key, doc_rv, json, record.placement.clone()));
         self.jobs.entry(id).insert_entry(Box::new(JobEntry { record, doc, shown, pods })).into_mut()
     }
 
@@ -220,7 +229,7 @@ impl Mirror {
         let Some(json) = docs.get(&rv).and_then(|doc| doc.json.clone()) else { return };
         let Some(entry) = self.jobs.get_mut(&job) else { return };
         let weight = json.len();
-        entry.doc = Arc::new(JobDoc::new(Arc::clone(&entry.doc.key), rv, json));
+        entry.doc = Arc::new(JobDoc::new(Arc::clone(&entry.doc.key), rv, json, entry.record.placement.clone()));
         let object = entry.object();
         self.rings.jobs.push(Entry { rv, kind: ChangeKind::Modified, object, before: Some(before), weight });
     }
@@ -338,24 +347,33 @@ impl Mirror {
         }
     }
 
-    pub(super) fn write_namespace(&mut self, write: &DocWrite) {
-        let before = self.namespaces.get(&write.name).cloned();
+    /// The objects of a kind that are only documents.
+    pub(super) fn plain(&self, kind: Kind) -> &BTreeMap<Arc<str>, PlainObject> {
+        if kind == Kind::PriorityClass { &self.classes } else { &self.namespaces }
+    }
+
+    fn write_plain(&mut self, write: &DocWrite) {
+        let (objects, ring) = match write.kind {
+            Kind::PriorityClass => (&mut self.classes, &mut self.rings.classes),
+            Kind::Namespace | Kind::Job => (&mut self.namespaces, &mut self.rings.namespaces),
+        };
+        let before = objects.get(&write.name).cloned();
         let rv = write.rv;
         let (kind, object) = match (&write.json, &before) {
             (Some(json), before) => {
-                let doc = Arc::new(NamespaceDoc::new(Arc::clone(&write.name), Arc::clone(json)));
-                let object = NamespaceObject { rv, doc };
-                self.namespaces.insert(Arc::clone(&write.name), object.clone());
+                let doc = Arc::new(PlainDoc::new(write.kind, Arc::clone(&write.name), Arc::clone(json)));
+                let object = PlainObject { rv, doc };
+                objects.insert(Arc::clone(&write.name), object.clone());
                 (if before.is_some() { ChangeKind::Modified } else { ChangeKind::Added }, object)
             }
             (None, Some(last)) => {
-                self.namespaces.remove(&write.name);
-                (ChangeKind::Deleted, NamespaceObject { rv, doc: Arc::clone(&last.doc) })
+                objects.remove(&write.name);
+                (ChangeKind::Deleted, PlainObject { rv, doc: Arc::clone(&last.doc) })
             }
             (None, None) => return,
         };
         let weight = object.doc.json.len();
-        self.rings.namespaces.push(Entry { rv, kind, object, before, weight });
+        ring.push(Entry { rv, kind, object, before, weight });
     }
 }
 

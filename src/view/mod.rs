@@ -19,9 +19,9 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use doc::{JobDoc, JobKey};
+pub use doc::{JobDoc, JobKey, PlainDoc};
 pub use fold::Folding;
-pub use objects::{EventObject, JobObject, NamespaceObject, Object, PodObject};
+pub use objects::{EventObject, JobObject, Object, PlainObject, PodObject};
 pub use read::{JobSnapshot, PodList, View};
 pub use render::{INDEX_KEY, NODE_NAME, TRACKING_FINALIZER};
 pub use ring::RING_BYTES_MAX;

@@ -2,10 +2,10 @@
 //!
 //! Knows no lock and no watch. Invariant: an object never changes once it was handed out.
 
-use super::doc::{JobDoc, JobKey, NamespaceDoc};
+use super::doc::{JobDoc, JobKey, PlainDoc};
 use super::render;
 use crate::base::{Time, Uid};
-use crate::model::{Event, JobSpec, JobStatus, PodRecord};
+use crate::model::{Event, EventNote, JobSpec, JobStatus, PodRecord};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub struct PodObject {
     pub job: Arc<JobDoc>,
 }
 
-/// An Event about a Job.
+/// An Event about a Job or one of its pods.
 #[derive(Clone, Debug)]
 pub struct EventObject {
     /// Its resourceVersion.
@@ -45,17 +45,17 @@ pub struct EventObject {
     pub made_rv: u64,
     /// What happened.
     pub event: Arc<Event>,
-    /// The Job that it is about; perhaps gone.
+    /// The Job that it is about, or whose pod it is about; perhaps gone.
     pub job: Arc<JobKey>,
 }
 
-/// A namespace at one version.
+/// An object that is only a document, at one version.
 #[derive(Clone, Debug)]
-pub struct NamespaceObject {
+pub struct PlainObject {
     /// Its resourceVersion.
     pub rv: u64,
     /// What was written.
-    pub doc: Arc<NamespaceDoc>,
+    pub doc: Arc<PlainDoc>,
 }
 
 /// An object of any kind.
@@ -67,8 +67,8 @@ pub enum Object {
     Pod(PodObject),
     /// An Event.
     Event(EventObject),
-    /// A namespace.
-    Namespace(NamespaceObject),
+    /// What is only a document.
+    Plain(PlainObject),
 }
 
 impl JobObject {
@@ -144,6 +144,27 @@ impl EventObject {
         render::event_uid(self)
     }
 
+    /// What it is about: kind, apiVersion, name and uid.
+    #[must_use]
+    pub fn involved(&self) -> (&'static str, &'static str, Cow<'_, str>, Uid) {
+        match self.event.note {
+            EventNote::FailedScheduling { ordinal, index } => {
+                let uid = self.job.uid_key.pod_uid(self.job.id, ordinal);
+                ("Pod", "v1", Cow::Owned(self.job.pod_name(ordinal, index)), uid)
+            }
+            _ => ("Job", "batch/v1", Cow::Borrowed(&self.job.name), self.job.uid),
+        }
+    }
+
+    /// `reportingComponent`.
+    #[must_use]
+    pub fn component(&self) -> &'static str {
+        match self.event.note {
+            EventNote::FailedScheduling { .. } => "default-scheduler",
+            _ => "job-controller",
+        }
+    }
+
     /// `reason`.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -168,14 +189,14 @@ impl EventObject {
     }
 }
 
-impl NamespaceObject {
+impl PlainObject {
     /// `metadata.labels`.
     #[must_use]
     pub fn labels(&self) -> &BTreeMap<String, String> {
         &self.doc.parsed().labels
     }
 
-    /// `status.phase`: `Active`, or `Terminating` once it has a deletionTimestamp.
+    /// `status.phase` of a namespace: `Active`, or `Terminating` once it has a deletionTimestamp.
     #[must_use]
     pub fn phase(&self) -> &'static str {
         if self.doc.parsed().terminating { "Terminating" } else { "Active" }
@@ -183,7 +204,7 @@ impl NamespaceObject {
 
     /// Appends its JSON.
     pub fn render(&self, out: &mut String) {
-        render::namespace(self, out);
+        render::plain(self, out);
     }
 }
 
@@ -195,18 +216,18 @@ impl Object {
             Self::Job(job) => job.rv,
             Self::Pod(pod) => pod.record.rv,
             Self::Event(event) => event.rv,
-            Self::Namespace(namespace) => namespace.rv,
+            Self::Plain(plain) => plain.rv,
         }
     }
 
-    /// Its namespace; empty for a namespace.
+    /// Its namespace; empty for what is only a document.
     #[must_use]
     pub fn namespace(&self) -> &str {
         match self {
             Self::Job(job) => &job.doc.key.namespace,
             Self::Pod(pod) => &pod.job.key.namespace,
             Self::Event(event) => &event.job.namespace,
-            Self::Namespace(_) => "",
+            Self::Plain(_) => "",
         }
     }
 
@@ -217,7 +238,7 @@ impl Object {
             Self::Job(job) => Cow::Borrowed(&job.doc.key.name),
             Self::Pod(pod) => Cow::Owned(pod.name()),
             Self::Event(event) => Cow::Owned(event.name()),
-            Self::Namespace(namespace) => Cow::Borrowed(&namespace.doc.name),
+            Self::Plain(plain) => Cow::Borrowed(&plain.doc.name),
         }
     }
 
@@ -227,7 +248,7 @@ impl Object {
             Self::Job(job) => render::job_metadata(job, out),
             Self::Pod(pod) => render::pod_metadata(pod, out),
             Self::Event(event) => render::event_metadata(event, out),
-            Self::Namespace(namespace) => render::namespace_metadata(namespace, out),
+            Self::Plain(plain) => render::plain_metadata(plain, out),
         }
     }
 
@@ -237,7 +258,7 @@ impl Object {
             Self::Job(job) => job.render(out),
             Self::Pod(pod) => pod.render(out),
             Self::Event(event) => event.render(out),
-            Self::Namespace(namespace) => namespace.render(out),
+            Self::Plain(plain) => plain.render(out),
         }
     }
 }

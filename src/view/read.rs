@@ -5,7 +5,7 @@
 
 use super::doc::JobDoc;
 use super::mirror::{Docs, JobEntry, Mirror};
-use super::objects::{EventObject, JobObject, NamespaceObject, Object, PodObject};
+use super::objects::{EventObject, JobObject, Object, PlainObject, PodObject};
 use super::pods::Pods;
 use super::ring::{Entry, Ring};
 use super::watch::{Change, Cursor, Expired, Filter, Topic};
@@ -23,7 +23,7 @@ pub struct View {
     /// The last version that is shown.
     rv: watch::Sender<u64>,
     /// The ends of the rings.
-    ends: [watch::Sender<u64>; 4],
+    ends: [watch::Sender<u64>; 5],
 }
 
 /// A Job as the controller takes it over at boot.
@@ -74,7 +74,10 @@ impl View {
             let mut mirror = self.write();
             mirror.apply(batch, &Docs::Batch(docs));
             let rings = &mirror.rings;
-            (mirror.rv, [rings.jobs.end(), rings.pods.end(), rings.events.end(), rings.namespaces.end()])
+            (
+                mirror.rv,
+                [rings.jobs.end(), rings.pods.end(), rings.events.end(), rings.namespaces.end(), rings.classes.end()],
+            )
         };
         for (sender, end) in self.ends.iter().zip(ends) {
             sender.send_if_modified(|last| std::mem::replace(last, end) != end);
@@ -194,22 +197,28 @@ impl View {
         let mirror = self.read();
         // A name begins with the Job's, so that few are written out to be compared.
         let is_it = |event: &&EventObject| {
-            *event.job.namespace == *namespace && name.starts_with(&*event.job.name) && event.name() == name
+            *event.job.namespace == *namespace && name.starts_with(&*event.involved().2) && event.name() == name
         };
         mirror.events.kept.iter().find(is_it).cloned()
     }
 
-    /// The namespaces in order of their names, and the version at which they are so.
+    /// The objects of a kind that are only documents, in order of their names, and the version at which they are so.
     #[must_use]
-    pub fn namespaces(&self) -> (u64, Vec<NamespaceObject>) {
+    pub fn plain(&self, kind: Kind) -> (u64, Vec<PlainObject>) {
         let mirror = self.read();
-        (mirror.rv, mirror.namespaces.values().cloned().collect())
+        (mirror.rv, mirror.plain(kind).values().cloned().collect())
+    }
+
+    /// An object of such a kind by its name.
+    #[must_use]
+    pub fn plain_named(&self, kind: Kind, name: &str) -> Option<PlainObject> {
+        self.read().plain(kind).get(name).cloned()
     }
 
     /// A namespace by its name.
     #[must_use]
-    pub fn namespace(&self, name: &str) -> Option<NamespaceObject> {
-        self.read().namespaces.get(name).cloned()
+    pub fn namespace(&self, name: &str) -> Option<PlainObject> {
+        self.plain_named(Kind::Namespace, name)
     }
 
     /// All Jobs for the controller's recovery, in order of their ids.
@@ -236,6 +245,7 @@ impl View {
             Topic::Pods => (rings.pods.seek(rv), rings.pods.evicted_rv()),
             Topic::Events => (rings.events.seek(rv), rings.events.evicted_rv()),
             Topic::Namespaces => (rings.namespaces.seek(rv), rings.namespaces.evicted_rv()),
+            Topic::PriorityClasses => (rings.classes.seek(rv), rings.classes.evicted_rv()),
         };
         Ok(Cursor { topic, filter, seq: seq.ok_or(Expired { wanted: rv, oldest })?, rv })
     }
@@ -253,7 +263,8 @@ impl View {
                 Topic::Jobs => scan(&rings.jobs, mirror.rv, cursor, limit, &mut changes, Object::Job),
                 Topic::Pods => scan(&rings.pods, mirror.rv, cursor, limit, &mut changes, Object::Pod),
                 Topic::Events => scan(&rings.events, mirror.rv, cursor, limit, &mut changes, Object::Event),
-                Topic::Namespaces => scan(&rings.namespaces, mirror.rv, cursor, limit, &mut changes, Object::Namespace),
+                Topic::Namespaces => scan(&rings.namespaces, mirror.rv, cursor, limit, &mut changes, Object::Plain),
+                Topic::PriorityClasses => scan(&rings.classes, mirror.rv, cursor, limit, &mut changes, Object::Plain),
             }?;
             if is_done {
                 return Ok(changes);
@@ -304,7 +315,7 @@ impl Filter {
             Object::Job(job) => Some(job.doc.key.id),
             Object::Pod(pod) => Some(pod.record.job),
             Object::Event(event) => Some(event.event.job),
-            Object::Namespace(_) => None,
+            Object::Plain(_) => None,
         };
         self.namespace.as_deref().is_none_or(|wanted| wanted == object.namespace())
             && self.job.is_none_or(|wanted| job == Some(wanted))

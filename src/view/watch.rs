@@ -18,6 +18,8 @@ pub enum Topic {
     Events,
     /// Namespaces.
     Namespaces,
+    /// PriorityClasses.
+    PriorityClasses,
 }
 
 /// Which objects of a topic a watcher wants; a client's selectors come on top.

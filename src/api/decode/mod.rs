@@ -340,6 +340,7 @@ const REGISTERED: &[(&str, &str)] = &[
     ("v1", "ConfigMap"),
     ("v1", "Secret"),
     ("v1", "Namespace"),
+    ("scheduling.k8s.io/v1", "PriorityClass"),
     ("v1", "List"),
 ];
 

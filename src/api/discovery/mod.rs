@@ -10,7 +10,7 @@ mod tests;
 mod wanted;
 
 use super::Status;
-use super::resources::{BATCH_V1, CORE_V1, GROUP_VERSIONS, GroupVersion};
+use super::resources::{CORE_V1, GROUP_VERSIONS, GroupVersion};
 use super::router::{Answered, json};
 use axum::Router;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -31,7 +31,7 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
             )
             .route(
                 &format!("/apis{slash}"),
-                get(async |headers: HeaderMap| root(&headers, &[BATCH_V1], legacy::groups)),
+                get(async |headers: HeaderMap| root(&headers, &GROUP_VERSIONS[1..], legacy::groups)),
             );
         for group in GROUP_VERSIONS {
             let resources = async move |headers: HeaderMap| plain(&headers, &legacy::resources(&group));

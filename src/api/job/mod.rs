@@ -27,7 +27,9 @@ pub(super) use offered::is_foreign as is_foreign_annotation;
 use serde_json::Value;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-pub(super) use validate::{label_value, qualified_name, validate_meta_update, validate_of_namespace};
+pub(super) use validate::{
+    label_value, qualified_name, validate_meta_of_cluster, validate_meta_update, validate_of_namespace,
+};
 
 const JOB: Expected = Expected {
     api_version: "batch/v1",

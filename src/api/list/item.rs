@@ -7,7 +7,7 @@ use super::accept::Form;
 use crate::api::table::{push_node_row, push_partial_metadata, push_row};
 use crate::base::Time;
 use crate::model::Phase;
-use crate::view::{EventObject, JobObject, NODE_NAME, NamespaceObject, Object, PodObject};
+use crate::view::{EventObject, JobObject, NODE_NAME, Object, PlainObject, PodObject};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ impl Item {
             Self::Object(Object::Job(job)) => job.labels().get(key)?.as_str(),
             Self::Object(Object::Pod(pod)) => return pod.label(key),
             Self::Object(Object::Event(_)) => return None,
-            Self::Object(Object::Namespace(namespace)) => namespace.labels().get(key)?.as_str(),
+            Self::Object(Object::Plain(plain)) => plain.labels().get(key)?.as_str(),
             Self::Node(node) => node["metadata"]["labels"].get(key)?.as_str()?,
         };
         Some(Cow::Borrowed(text))
@@ -42,7 +42,7 @@ impl Item {
             (_, Self::Object(Object::Job(job))) => Cow::Owned(job.status.succeeded.to_string()),
             (_, Self::Object(Object::Pod(pod))) => Cow::Borrowed(pod_field(pod, path)),
             (_, Self::Object(Object::Event(event))) => event_field(event, path),
-            (_, Self::Object(Object::Namespace(namespace))) => Cow::Borrowed(namespace.phase()),
+            (_, Self::Object(Object::Plain(plain))) => Cow::Borrowed(plain.phase()),
             ("spec.unschedulable", Self::Node(_)) => Cow::Borrowed("false"),
             (_, Self::Node(_)) => Cow::Borrowed(""),
         }
@@ -66,7 +66,7 @@ impl Item {
                 Object::Pod(pod)
             }
             Object::Event(event) => Object::Event(EventObject { rv, ..event }),
-            Object::Namespace(namespace) => Object::Namespace(NamespaceObject { rv, ..namespace }),
+            Object::Plain(plain) => Object::Plain(PlainObject { rv, ..plain }),
         })
     }
 
@@ -97,15 +97,16 @@ fn pod_field<'a>(pod: &'a PodObject, path: &str) -> &'a str {
 }
 
 fn event_field<'a>(event: &'a EventObject, path: &str) -> Cow<'a, str> {
+    let (kind, version, name, uid) = event.involved();
     Cow::Borrowed(match path {
-        "involvedObject.kind" => "Job",
+        "involvedObject.kind" => kind,
         "involvedObject.namespace" => &event.job.namespace,
-        "involvedObject.name" => &event.job.name,
-        "involvedObject.uid" => return Cow::Owned(event.job.uid.to_string()),
-        "involvedObject.apiVersion" => "batch/v1",
+        "involvedObject.name" => return name,
+        "involvedObject.uid" => return Cow::Owned(uid.to_string()),
+        "involvedObject.apiVersion" => version,
         "involvedObject.resourceVersion" => return Cow::Owned(event.made_rv.to_string()),
         "reason" => event.reason(),
-        "source" | "reportingComponent" => "job-controller",
+        "source" | "reportingComponent" => event.component(),
         "type" => event.severity(),
         _ => "",
     })

@@ -8,6 +8,7 @@ use super::kind::Listed;
 use super::options::Selector;
 use crate::api::table::Kind;
 use crate::base::Uid;
+use crate::model;
 use crate::view::{Filter, INDEX_KEY, JobDoc, Object, PodList, PodPlace, Topic, View};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -88,7 +89,8 @@ impl Items {
                 (rv, Self::Pods(pods))
             }
             (Kind::Event, _) => objects(view.events(namespace), Object::Event),
-            (Kind::Namespace, _) => objects(view.namespaces(), Object::Namespace),
+            (Kind::Namespace, _) => objects(view.plain(model::Kind::Namespace), Object::Plain),
+            (Kind::PriorityClass, _) => objects(view.plain(model::Kind::PriorityClass), Object::Plain),
             (Kind::Node, _) => (view.rv(), Self::Node(Arc::clone(node))),
         }
     }

@@ -2,7 +2,10 @@
 //!
 //! Invariant: the fields of a kind here are those that `Item::field` answers.
 
-use crate::api::status::{JOBS as JOB, NAMESPACES as NAMESPACE, PODS as POD, Resource};
+use crate::api::field::quoted;
+use crate::api::status::{
+    JOBS as JOB, NAMESPACES as NAMESPACE, PODS as POD, PRIORITY_CLASSES as PRIORITY_CLASS, Resource,
+};
 use crate::api::table;
 use crate::view::Topic;
 
@@ -79,6 +82,15 @@ pub(in crate::api) static NAMESPACES: Listed = Listed {
     fields: &["status.phase"],
 };
 
+/// scheduling.k8s.io/v1 PriorityClasses.
+pub(in crate::api) static PRIORITY_CLASSES: Listed = Listed {
+    resource: PRIORITY_CLASS,
+    api_version: "scheduling.k8s.io/v1",
+    kind: table::Kind::PriorityClass,
+    topic: Some(Topic::PriorityClasses),
+    fields: &["metadata.namespace"],
+};
+
 /// core/v1 Nodes: the one that this server is.
 pub(in crate::api) static NODES: Listed = Listed {
     resource: Resource { group: "", plural: "nodes", kind: "Node" },
@@ -98,13 +110,21 @@ impl Listed {
     pub(super) fn unknown_field(&self, path: &str) -> String {
         match self.resource.group {
             "" => format!("field label not supported: {path}"),
+            // kubernetes: `DefaultMetaV1FieldSelectorConversion`.
+            "scheduling.k8s.io" => format!(
+                "{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+                quoted(path)
+            ),
             _ => format!("field label \"{path}\" not supported for {}", self.resource.kind),
         }
     }
 
     /// The type that refusals of a form name: `*batch.Job`, `*core.PodList`.
     pub(super) fn go_type(&self, is_list: bool) -> String {
-        let package = if self.resource.group.is_empty() { "core" } else { self.resource.group };
+        let package = match self.resource.group {
+            "" => "core",
+            group => group.split('.').next().unwrap_or_default(),
+        };
         format!("*{package}.{}{}", self.resource.kind, if is_list { "List" } else { "" })
     }
 }

@@ -19,13 +19,14 @@ mod tests;
 mod token;
 mod watch;
 
-pub(super) use kind::{EVENTS, JOBS, Listed, NAMESPACES, NODES, PODS};
+pub(super) use kind::{EVENTS, JOBS, Listed, NAMESPACES, NODES, PODS, PRIORITY_CLASSES};
 
 use super::Status;
 use super::nodes::Node;
 use super::router::{Answered, Query, Served, json, rendered};
 use super::table::Kind;
 use crate::engine::now;
+use crate::model;
 use crate::view::{Object, View};
 use accept::{Form, Shape};
 use axum::extract::{FromRequestParts, Path, State};
@@ -158,7 +159,8 @@ fn find(served: &Served, kind: &Listed, namespace: &str, name: &str) -> Option<I
         Kind::Job => Object::Job(view.job(namespace, name)?),
         Kind::Pod => Object::Pod(view.pod(namespace, name)?),
         Kind::Event => Object::Event(view.event(namespace, name)?),
-        Kind::Namespace => Object::Namespace(view.namespace(name)?),
+        Kind::Namespace => Object::Plain(view.plain_named(model::Kind::Namespace, name)?),
+        Kind::PriorityClass => Object::Plain(view.plain_named(model::Kind::PriorityClass, name)?),
         Kind::Node => {
             let node = served.reads.node.read(&served.handle);
             return (node["metadata"]["name"] == name).then_some(Item::Node(node));

@@ -130,7 +130,7 @@ impl Of<'_> {
         let code = if verb == Verb::Create { "201" } else { "200" };
         let scope = if resource.is_namespaced && suffix != "ForAllNamespaces" { "Namespaced" } else { "" };
         let (group, version) = (self.group.group, self.group.version);
-        let package = capital(if group.is_empty() { "core" } else { group });
+        let package = capital(self.group.package());
         let mut operation = json!({
             "tags": [format!("{}_{version}", package.to_lowercase())],
             "description": format!("{word} {}", resource.kind),

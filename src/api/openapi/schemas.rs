@@ -7,6 +7,7 @@ use super::merge::{Apply, MERGES, Patch};
 use crate::api::resources::GroupVersion;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Namespace, Node, Pod};
+use k8s_openapi::api::scheduling::v1::PriorityClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, ListMeta, Status};
 use k8s_openapi::schemars::SchemaGenerator;
 use k8s_openapi::schemars::generate::SchemaSettings;
@@ -16,8 +17,7 @@ const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
 /// The name of a kind's schema.
 pub(super) fn name(group: &GroupVersion, kind: &str) -> String {
-    let package = if group.group.is_empty() { "core" } else { group.group };
-    format!("io.k8s.api.{package}.{}.{kind}", group.version)
+    format!("io.k8s.api.{}.{}.{kind}", group.package(), group.version)
 }
 
 /// The name of a schema of apimachinery.
@@ -64,6 +64,7 @@ fn add(generator: &mut SchemaGenerator, kind: &str) {
         "Namespace" => generator.subschema_for::<Namespace>(),
         "Node" => generator.subschema_for::<Node>(),
         "Pod" => generator.subschema_for::<Pod>(),
+        "PriorityClass" => generator.subschema_for::<PriorityClass>(),
         _ => return,
     };
 }

@@ -5,8 +5,8 @@
 
 use super::age::Age;
 use crate::base::Time;
-use crate::model::{ConditionType, Phase, PodRecord, Reason};
-use crate::view::{EventObject, JobObject, NODE_NAME, NamespaceObject, PodObject};
+use crate::model::{ConditionType, Phase, PodRecord, PriorityClass, Reason};
+use crate::view::{EventObject, JobObject, NODE_NAME, PlainObject, PodObject};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,9 +44,9 @@ struct JobParts {
     spec: SpecParts,
 }
 
-/// What is read of a namespace's document for its row.
+/// What is read of the document of a namespace for its row.
 #[derive(Deserialize)]
-struct NamespaceParts {
+struct PlainParts {
     metadata: Times,
 }
 
@@ -192,20 +192,31 @@ pub(super) fn event(event: &EventObject, now: Time, out: &mut String) {
     write!(out, "\"{seen}\"").expect("a String takes everything");
     next(event.severity(), out);
     next(event.reason(), out);
-    shown(format_args!("job/{}", event.job.name), out);
+    let (kind, _, name, _) = event.involved();
+    shown(format_args!("{}/{name}", kind.to_lowercase()), out);
     next("", out);
-    next("job-controller", out);
+    next(event.component(), out);
     next(&event.message(), out);
     shown(seen, out);
     out.push_str(",1");
     next(&event.name(), out);
 }
 
-pub(super) fn namespace(namespace: &NamespaceObject, now: Time, out: &mut String) {
-    let parts: Option<NamespaceParts> = serde_json::from_str(&namespace.doc.json).ok();
+pub(super) fn namespace(namespace: &PlainObject, now: Time, out: &mut String) {
+    let parts: Option<PlainParts> = serde_json::from_str(&namespace.doc.json).ok();
     text(&namespace.doc.name, out);
     next(namespace.phase(), out);
     next(&age(parts.and_then(|parts| parts.metadata.creation_timestamp), now), out);
+}
+
+/// kubernetes: `printPriorityClass`; the value is a number.
+pub(super) fn priority_class(class: &PlainObject, now: Time, out: &mut String) {
+    let parts: Option<PlainParts> = serde_json::from_str(&class.doc.json).ok();
+    let said = PriorityClass::from_doc(&class.doc.json).expect("a PriorityClass is validated before it is stored");
+    text(&class.doc.name, out);
+    write!(out, ",{},{}", said.value, said.global_default).expect("a String takes everything");
+    next(&age(parts.and_then(|parts| parts.metadata.creation_timestamp), now), out);
+    next(said.preemption_policy.as_str(), out);
 }
 
 fn age(at: Option<jiff::Timestamp>, now: Time) -> String {

@@ -73,6 +73,14 @@ pub(super) const EVENT: &[Column] = &[
 
 pub(super) const NAMESPACE: &[Column] = &[name(0), text("Status", "Phase of the namespace."), AGE];
 
+pub(super) const PRIORITY_CLASS: &[Column] = &[
+    name(0),
+    text("Value", "Priority of the class's pods; higher ones go first."),
+    text("Global-Default", "Whether it counts for pods that name no class."),
+    AGE,
+    text("PreemptionPolicy", "Whether its pods would preempt others."),
+];
+
 pub(super) const NODE: &[Column] = &[
     name(0),
     text("Status", "Whether the node is ready and takes pods."),

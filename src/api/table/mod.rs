@@ -14,6 +14,7 @@ mod tests;
 pub(super) use columns::Column;
 
 use crate::base::Time;
+use crate::model;
 use crate::view::Object;
 use serde_json::Value;
 
@@ -30,6 +31,8 @@ pub(super) enum Kind {
     Namespace,
     /// core/v1 Node.
     Node,
+    /// scheduling.k8s.io/v1 PriorityClass.
+    PriorityClass,
 }
 
 /// kubernetes: `metav1.IncludeObjectPolicy`, what a row's `object` holds.
@@ -53,6 +56,7 @@ pub(super) fn columns(kind: Kind) -> &'static [Column] {
         Kind::Event => columns::EVENT,
         Kind::Namespace => columns::NAMESPACE,
         Kind::Node => columns::NODE,
+        Kind::PriorityClass => columns::PRIORITY_CLASS,
     }
 }
 
@@ -68,7 +72,8 @@ pub(super) fn push_row(object: &Object, now: Time, include: IncludeObject, out: 
         Object::Job(job) => cells::job(job, now, out),
         Object::Pod(pod) => cells::pod(pod, now, out),
         Object::Event(event) => cells::event(event, now, out),
-        Object::Namespace(namespace) => cells::namespace(namespace, now, out),
+        Object::Plain(class) if class.doc.kind == model::Kind::PriorityClass => cells::priority_class(class, now, out),
+        Object::Plain(namespace) => cells::namespace(namespace, now, out),
     }
     out.push(']');
     if let Object::Pod(pod) = object {

@@ -372,7 +372,7 @@ fn namespaces_are_the_rows_that_kubernetes_shows() {
         doc["metadata"].as_object_mut().expect("metadata").remove("resourceVersion");
         let mut world = World { view: View::restore(&Recovered::empty()), next_rv: 1 };
         world.write(vec![Fact::DocWritten], vec![write(DocKind::Namespace, "", name, &doc)]);
-        let namespace = Object::Namespace(world.view.namespace(name).expect("there"));
+        let namespace = Object::Plain(world.view.namespace(name).expect("there"));
         let ours = row(&namespace, time(&json!("2026-11-23T03:44:26Z")));
         assert_eq!(unversioned(ours), unversioned(theirs.clone()));
     }

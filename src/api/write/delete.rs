@@ -2,7 +2,7 @@
 //!
 //! Where both say something the body counts; what only the query says counts too, although the reference drops the query of a
 //! request that has a body: a `dryRun` that is not heard would delete. Invariant: what passes here asks for nothing but the
-//! removal of a Job together with its pods.
+//! removal of an object, of a Job together with its pods.
 
 use super::options::dry_run;
 use crate::api::decode::{Expected, FieldValidation, decode, protobuf};
@@ -34,11 +34,11 @@ pub(super) struct Deletion {
 }
 
 impl Deletion {
-    /// Reads body and query.
+    /// Reads body and query. Without dependents every policy deletes the object and nothing else.
     ///
     /// # Errors
     /// 400, 413, 415 or 422.
-    pub(super) fn read(query: &Query, sent: &Sent) -> Result<Self, Status> {
+    pub(super) fn read(query: &Query, sent: &Sent, has_dependents: bool) -> Result<Self, Status> {
         let mut options = from_query(query)?;
         if !sent.bytes.is_empty() {
             let validation = FieldValidation::Strict;
@@ -47,7 +47,10 @@ impl Deletion {
             options = over(body.object, options);
         }
         let dry_run = validate(&options)?;
-        refuse_other_policies(&options)?;
+        refuse_unsafe(&options)?;
+        if has_dependents {
+            refuse_other_policies(&options)?;
+        }
         let preconditions = options.preconditions.unwrap_or_default();
         Ok(Self { dry_run, uid: preconditions.uid, resource_version: preconditions.resource_version })
     }
@@ -108,12 +111,17 @@ fn validate(options: &DeleteOptions) -> Result<bool, Status> {
     }
 }
 
-/// What Kubernetes would do and Coracle does not yet.
-fn refuse_other_policies(options: &DeleteOptions) -> Result<(), Status> {
+/// What Kubernetes would do and Coracle does not.
+fn refuse_unsafe(options: &DeleteOptions) -> Result<(), Status> {
     if options.ignore_store_read_error_with_cluster_breaking_potential == Some(true) {
         let field = "ignoreStoreReadErrorWithClusterBreakingPotential";
         return Err(Status::bad_request(format!("{field} is not offered by this version of Coracle")));
     }
+    Ok(())
+}
+
+/// Other policies than the one in which a Job is deleted here.
+fn refuse_other_policies(options: &DeleteOptions) -> Result<(), Status> {
     match (options.propagation_policy.as_deref(), options.orphan_dependents) {
         (Some("Background"), _) | (None, Some(false)) => Ok(()),
         (Some(policy), _) => Err(Status::bad_request(format!(

@@ -168,7 +168,7 @@ pub(super) fn at_version(handle: &Handle, old: &JobObject, doc: &str, rv: u64) -
 fn with_status_of(old: &JobObject, doc: &str, rv: u64) -> Result<String, Status> {
     let old: Value =
         serde_json::from_str(&rendered(|text| old.render(text))).map_err(|error| Status::internal(&error))?;
-    shown(doc, Some(rv), old["status"].clone())
+    shown(doc, Some(rv), Some(old["status"].clone()))
 }
 
 /// The controller does not take indexes back, so the completions of an Indexed Job stay what they are.
@@ -187,7 +187,7 @@ pub(in crate::api) async fn delete(
     query: Query,
     sent: Sent,
 ) -> Answered {
-    let deletion = Deletion::read(&query, &sent)?;
+    let deletion = Deletion::read(&query, &sent, true)?;
     let job = find(&handle, &namespace, &name)?;
     let delete = preconditions(&job, &deletion)?;
     let uid = if deletion.dry_run {
@@ -196,7 +196,7 @@ pub(in crate::api) async fn delete(
         let written = handle.delete_job(delete).await.map_err(|error| unmet(&error, &namespace, &name, &deletion))?;
         written.job_uid.expect("what was deleted is a Job")
     };
-    Ok(answer(StatusCode::OK, deleted(JOBS, &name, uid), &[]))
+    Ok(answer(StatusCode::OK, deleted(JOBS, &name, &uid.to_string()), &[]))
 }
 
 /// Holds the Job against what the client expects of it. What still must hold when it is deleted goes along: it may be changed, or

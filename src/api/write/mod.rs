@@ -1,14 +1,14 @@
 //! The verbs that change something: create, update, patch, delete.
 //!
 //! Owns what a write may ask for beside its object (`options`, `delete`, `patch`) and how an admitted object reaches the engine;
-//! `job` and `namespace` beside it own admission. It must not know how the engine decides. Invariant: a write is answered once it
+//! `job` and `plain` beside it own admission. It must not know how the engine decides. Invariant: a write is answered once it
 //! is durable, with the object as it was written, whatever became of it meanwhile; a dry run changes nothing.
 
 mod delete;
 mod jobs;
-mod namespaces;
 mod options;
 mod patch;
+mod plain;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +20,7 @@ use crate::control::WriteError;
 use crate::engine::{RequestError, now};
 use axum::response::Response;
 pub(super) use jobs::{create as create_job, delete as delete_job, patch as patch_job, update as update_job};
-pub(super) use namespaces::{create as create_namespace, patch as patch_namespace, update as update_namespace};
+pub(super) use plain::{create as create_plain, delete as delete_plain, patch as patch_plain, update as update_plain};
 use serde_json::{Value, json};
 
 /// kubernetes: a generated name that exists is drawn again, so often at the most.
@@ -89,11 +89,13 @@ where
 }
 
 /// An object as it was written: its document with its status and its version, which a creation that was a dry run has not.
-fn shown(doc: &str, rv: Option<u64>, status: Value) -> Result<String, Status> {
+fn shown(doc: &str, rv: Option<u64>, status: Option<Value>) -> Result<String, Status> {
     let mut object: Value = serde_json::from_str(doc).map_err(|error| Status::internal(&error))?;
     if let Some(rv) = rv {
         object["metadata"]["resourceVersion"] = json!(rv.to_string());
     }
-    object["status"] = status;
+    if let Some(status) = status {
+        object["status"] = status;
+    }
     Ok(object.to_string())
 }

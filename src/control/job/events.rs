@@ -1,7 +1,7 @@
 //! How much is said about a Job.
 //!
 //! kubernetes: client-go's event correlator lets 25 events about an object pass at once, then one each five minutes. What
-//! ends a Job is always said.
+//! ends a Job is always said, and that a pod finds no room, which has an interval of its own.
 
 use crate::base::Time;
 use crate::model::EventNote;
@@ -33,7 +33,13 @@ impl EventBudget {
 
     /// Takes a token for `note`; false when there is none.
     pub(in crate::control) fn allows(&mut self, note: &EventNote, now: Time) -> bool {
-        if matches!(note, EventNote::Completed | EventNote::JobFailed { .. } | EventNote::TooManySucceededPods) {
+        if matches!(
+            note,
+            EventNote::Completed
+                | EventNote::JobFailed { .. }
+                | EventNote::TooManySucceededPods
+                | EventNote::FailedScheduling { .. }
+        ) {
             return true;
         }
         self.refill(now);

@@ -48,6 +48,12 @@ fn wanted_active(job: &Job) -> u32 {
 }
 
 fn create(state: &mut State, id: JobId, missing: u32, fx: &mut Effects) {
+    if let Err(why) = state.resolve_priority(id, fx) {
+        if state.without_class.insert(id) {
+            state.note(fx, id, EventNote::FailedCreate { why: why.into() });
+        }
+        return;
+    }
     let taken = state.taken_names(id);
     let mut left = missing.min(CREATED_PER_STEP_MAX);
     while left > 0 {
@@ -83,10 +89,11 @@ fn create_run(state: &mut State, id: JobId, first: u32, max: u32, fx: &mut Effec
         return 0;
     }
     let budget = job.events.left(created);
+    let priority = job.record.placement.value();
     let said: Vec<(u32, u32)> = Fact::created_pods(first, count, &indexes).take(budget).collect();
     for (ordinal, index) in Fact::created_pods(first, count, &indexes) {
         let slot = state.pods.insert(Live::new(id, ordinal, index));
-        state.sched.wait(id, (slot, ordinal));
+        state.sched.wait(id, priority, (slot, ordinal));
     }
     state.record(fx, Fact::PodsCreated { job: id, at: created, first, count, indexes });
     for (ordinal, index) in said {

@@ -122,8 +122,7 @@ impl MemStore {
 
     /// What a boot hands to `State::restore`.
     pub(super) fn restored(&self, specs: &BTreeMap<Arc<str>, JobSpec>) -> Restored {
-        let namespaces = self.docs.values().filter(|doc| doc.kind == Kind::Namespace);
-        let namespaces = namespaces.map(|doc| (Arc::clone(&doc.name), doc.rv)).collect();
+        let docs = self.docs.values().filter(|doc| doc.kind != Kind::Job).cloned().collect();
         let jobs = self.jobs.values().map(|record| {
             let (doc_rv, doc) = self.job_doc(&record.namespace, &record.name).expect("every Job has a document");
             let of_job = (record.id, 0)..=(record.id, u32::MAX);
@@ -131,7 +130,7 @@ impl MemStore {
             RestoredJob { record: record.clone(), spec: specs[&doc].clone(), doc_rv, pods }
         });
         let events = self.events.iter().copied().collect();
-        Restored { namespaces, jobs: jobs.collect(), events, logs: BTreeMap::new() }
+        Restored { docs, jobs: jobs.collect(), events, logs: BTreeMap::new() }
     }
 
     /// The number of the next Job.
@@ -144,9 +143,9 @@ impl MemStore {
         &self.names[&id]
     }
 
-    /// The resourceVersion of a namespace.
-    pub(super) fn namespace_rv(&self, name: &str) -> u64 {
-        self.docs[&(Kind::Namespace, Arc::from(""), Arc::from(name))].rv
+    /// The resourceVersion of an object that is only a document.
+    pub(super) fn doc_rv(&self, kind: Kind, name: &str) -> u64 {
+        self.docs[&(kind, Arc::from(""), Arc::from(name))].rv
     }
 
     /// Makes a Job look as if it had given `ordinals` pods already.

@@ -7,9 +7,9 @@ use super::verify::Verifier;
 use super::workers::{STOPPED, Workers};
 use crate::base::{JobId, Time, Uid, UidKey};
 use crate::control::{
-    Capacity, Config, DeleteJob, Effects, Input, NamespaceChange, NewJob, NewNamespace, NewSpec, State,
+    Capacity, Config, DeleteDoc, DeleteJob, DocChange, Effects, Input, NewDoc, NewJob, NewSpec, State,
 };
-use crate::model::{Batch, EventNote, Fact, JobRecord, JobSpec, JobStatus, Reason};
+use crate::model::{Batch, EventNote, Fact, JobRecord, JobSpec, JobStatus, Kind, Reason};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -96,14 +96,30 @@ impl World {
 
     pub(super) fn namespace(&mut self, name: &str) {
         self.written += 1;
-        self.inputs.push(Input::CreateNamespace(self.written, NewNamespace { name: name.into(), doc: "{}".into() }));
+        let new = NewDoc { kind: Kind::Namespace, name: name.into(), doc: "{}".into() };
+        self.inputs.push(Input::CreateDoc(self.written, new));
     }
 
     /// Changes a namespace, from its version `base_rv`.
     pub(super) fn update_namespace(&mut self, name: &str, base_rv: u64) {
         self.written += 1;
-        let change = NamespaceChange { name: name.into(), base_rv, doc: "{\"changed\":true}".into() };
-        self.inputs.push(Input::UpdateNamespace(self.written, change));
+        let change = DocChange { kind: Kind::Namespace, name: name.into(), base_rv, doc: "{\"changed\":true}".into() };
+        self.inputs.push(Input::UpdateDoc(self.written, change));
+    }
+
+    /// Creates a PriorityClass.
+    pub(super) fn class(&mut self, name: &str, fields: &str) {
+        self.written += 1;
+        let doc = format!("{{{fields}}}").into();
+        self.inputs.push(Input::CreateDoc(self.written, NewDoc { kind: Kind::PriorityClass, name: name.into(), doc }));
+    }
+
+    /// Deletes a PriorityClass.
+    pub(super) fn delete_class(&mut self, name: &str) {
+        self.written += 1;
+        let base_rv = self.store.doc_rv(Kind::PriorityClass, name);
+        let delete = DeleteDoc { kind: Kind::PriorityClass, name: name.into(), base_rv };
+        self.inputs.push(Input::DeleteDoc(self.written, delete));
     }
 
     /// Posts a Job; the case speaks of it from here on.

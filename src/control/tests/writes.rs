@@ -2,6 +2,7 @@
 
 use super::{Spec, World};
 use crate::base::Uid;
+use crate::model::Kind;
 
 #[test]
 fn a_job_in_an_unknown_namespace_is_refused() {
@@ -105,11 +106,11 @@ fn a_namespace_is_changed_from_its_current_version() {
     let mut w = World::empty();
     w.namespace("team");
     w.step("");
-    let made = w.store.namespace_rv("team");
+    let made = w.store.doc_rv(Kind::Namespace, "team");
     w.update_namespace("team", made);
     w.update_namespace("team", made);
     w.step("!Conflict");
-    let changed = w.store.namespace_rv("team");
+    let changed = w.store.doc_rv(Kind::Namespace, "team");
     assert_eq!(w.last_written(), [changed]);
     assert!(changed > made);
     w.update_namespace("nowhere", changed);

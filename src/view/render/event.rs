@@ -1,9 +1,9 @@
 //! Events from their compact form.
 //!
-//! Texts and types as the Job controller of Kubernetes writes them (`recorder.Event`). Invariant: name and uid of an
+//! Texts and types as the Job controller and the scheduler of Kubernetes write them (`recorder.Event`). Invariant: name and uid of an
 //! Event follow from the version at which it was made, so they survive a restart.
 
-use super::{put, put_json};
+use super::{NO_ROOM, put, put_json};
 use crate::base::{Uid, mix};
 use crate::model::EventNote;
 use crate::view::objects::EventObject;
@@ -12,7 +12,7 @@ use crate::view::objects::EventObject;
 /// millisecond tell apart what happened within one.
 pub(in crate::view) fn event_name(event: &EventObject) -> String {
     let digits = event.event.at.0.wrapping_mul(1_000_000).wrapping_add(event.made_rv % 1_000_000);
-    format!("{}.{digits:016x}", event.job.name)
+    format!("{}.{digits:016x}", event.involved().2)
 }
 
 /// `metadata.uid`.
@@ -30,6 +30,7 @@ pub(in crate::view) fn event_reason(note: &EventNote) -> &'static str {
         EventNote::Completed => "Completed",
         EventNote::TooManySucceededPods => "TooManySucceededPods",
         EventNote::JobFailed { reason, .. } => reason.as_str(),
+        EventNote::FailedScheduling { .. } => "FailedScheduling",
     }
 }
 
@@ -37,7 +38,10 @@ pub(in crate::view) fn event_reason(note: &EventNote) -> &'static str {
 pub(in crate::view) fn event_severity(note: &EventNote) -> &'static str {
     match note {
         EventNote::SuccessfulCreate { .. } | EventNote::SuccessfulDelete { .. } | EventNote::Completed => "Normal",
-        EventNote::FailedCreate { .. } | EventNote::TooManySucceededPods | EventNote::JobFailed { .. } => "Warning",
+        EventNote::FailedCreate { .. }
+        | EventNote::TooManySucceededPods
+        | EventNote::JobFailed { .. }
+        | EventNote::FailedScheduling { .. } => "Warning",
     }
 }
 
@@ -54,6 +58,7 @@ pub(in crate::view) fn event_message(event: &EventObject) -> String {
         EventNote::Completed => "Job completed".to_owned(),
         EventNote::TooManySucceededPods => "Too many succeeded pods running after completion count reached".to_owned(),
         EventNote::JobFailed { message, .. } => message.to_string(),
+        EventNote::FailedScheduling { .. } => NO_ROOM.to_owned(),
     }
 }
 
@@ -67,22 +72,19 @@ pub(in crate::view) fn event_metadata(event: &EventObject, out: &mut String) {
 
 /// Appends an Event. A version names a state of everything, so the Event's own names the Job's at that moment.
 pub(in crate::view) fn event(event: &EventObject, out: &mut String) {
-    let (job, at, rv) = (&event.job, event.event.at, event.made_rv);
-    let (namespace, name) = (&job.namespace, &job.name);
+    let (namespace, at, rv) = (&event.job.namespace, event.event.at, event.made_rv);
+    let ((kind, version, name, uid), component) = (event.involved(), event.component());
     let (reason, severity) = (event.reason(), event.severity());
     out.push_str(r#"{"kind":"Event","apiVersion":"v1","metadata":"#);
     event_metadata(event, out);
-    put(out, format_args!(r#","involvedObject":{{"kind":"Job","namespace":"{namespace}","#));
-    put(
-        out,
-        format_args!(r#""name":"{name}","uid":"{}","apiVersion":"batch/v1","resourceVersion":"{rv}"}},"#, job.uid),
-    );
+    put(out, format_args!(r#","involvedObject":{{"kind":"{kind}","namespace":"{namespace}","#));
+    put(out, format_args!(r#""name":"{name}","uid":"{uid}","apiVersion":"{version}","resourceVersion":"{rv}"}},"#));
     put(out, format_args!(r#""reason":"{reason}","message":"#));
     put_json(out, &event.message());
     put(
         out,
-        format_args!(r#","source":{{"component":"job-controller"}},"firstTimestamp":"{at}","lastTimestamp":"{at}","#),
+        format_args!(r#","source":{{"component":"{component}"}},"firstTimestamp":"{at}","lastTimestamp":"{at}","#),
     );
     put(out, format_args!(r#""count":1,"type":"{severity}","eventTime":null,"#));
-    out.push_str(r#""reportingComponent":"job-controller","reportingInstance":""}"#);
+    put(out, format_args!(r#""reportingComponent":"{component}","reportingInstance":""}}"#));
 }

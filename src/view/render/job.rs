@@ -1,10 +1,10 @@
-//! Jobs and namespaces: the document with its version and status put in.
+//! Jobs, and what is only a document: the document with its version and status put in.
 //!
 //! Invariant: which status fields are printed when they are zero follows batch/v1's `omitempty`.
 
 use super::{put, put_json};
-use crate::model::{Condition, JobStatus};
-use crate::view::objects::{JobObject, NamespaceObject};
+use crate::model::{Condition, JobStatus, Kind};
+use crate::view::objects::{JobObject, PlainObject};
 
 /// Appends a Job.
 pub(in crate::view) fn job(job: &JobObject, out: &mut String) {
@@ -17,16 +17,20 @@ pub(in crate::view) fn job_metadata(job: &JobObject, out: &mut String) {
     job.doc.cuts().metadata(&job.doc.json, job.rv, out);
 }
 
-/// Appends a namespace's metadata.
-pub(in crate::view) fn namespace_metadata(namespace: &NamespaceObject, out: &mut String) {
-    namespace.doc.parsed().cuts.metadata(&namespace.doc.json, namespace.rv, out);
+/// Appends the metadata of what is only a document.
+pub(in crate::view) fn plain_metadata(plain: &PlainObject, out: &mut String) {
+    plain.doc.parsed().cuts.metadata(&plain.doc.json, plain.rv, out);
 }
 
-/// Appends a namespace.
-pub(in crate::view) fn namespace(namespace: &NamespaceObject, out: &mut String) {
-    let phase = namespace.phase();
-    let doc = &namespace.doc;
-    doc.parsed().cuts.splice(&doc.json, namespace.rv, out, |out| put(out, format_args!(r#"{{"phase":"{phase}"}}"#)));
+/// Appends what is only a document; of these, namespaces have a status.
+pub(in crate::view) fn plain(plain: &PlainObject, out: &mut String) {
+    let (doc, phase) = (&plain.doc, plain.phase());
+    let cuts = doc.parsed().cuts;
+    if doc.kind == Kind::Namespace {
+        cuts.splice(&doc.json, plain.rv, out, |out| put(out, format_args!(r#"{{"phase":"{phase}"}}"#)));
+    } else {
+        cuts.numbered(&doc.json, plain.rv, out);
+    }
 }
 
 fn status(status: &JobStatus, out: &mut String) {

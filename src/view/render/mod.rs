@@ -9,7 +9,7 @@ mod pod;
 mod template;
 
 pub(super) use event::{event, event_message, event_metadata, event_name, event_reason, event_severity, event_uid};
-pub(super) use job::{job, job_metadata, namespace, namespace_metadata};
+pub(super) use job::{job, job_metadata, plain, plain_metadata};
 pub(super) use pod::{phase, pod, pod_metadata};
 pub(super) use template::PodTemplatePieces;
 
@@ -20,6 +20,10 @@ pub const INDEX_KEY: &str = "batch.kubernetes.io/job-completion-index";
 
 /// kubernetes: `batch/v1 JobTrackingFinalizer`.
 pub const TRACKING_FINALIZER: &str = "batch.kubernetes.io/job-tracking";
+
+/// What a pod is told that finds no room (kubernetes v1.36: kube-scheduler, `FitError` and the PostFilter plugins).
+const NO_ROOM: &str = "0/1 nodes are available: 1 Too many pods. no new claims to deallocate, preemption: 0/1 nodes are available: \
+                       1 No preemption victims found for incoming pod.";
 
 /// The name of the one node that Coracle is.
 pub const NODE_NAME: &str = "coracle";

@@ -3,7 +3,7 @@
 //! Shapes as a kubelet writes them (kubernetes: kubelet, `generateAPIPodStatus`). Invariant: conditions come in the kubelet's order.
 
 use super::template::PodTemplatePieces;
-use super::{TRACKING_FINALIZER, put, put_json};
+use super::{NO_ROOM, TRACKING_FINALIZER, put, put_json};
 use crate::base::join_prefix;
 use crate::model::{EngineKind, Phase, PodRecord, Reason};
 use crate::view::objects::PodObject;
@@ -113,7 +113,14 @@ fn conditions(pod: &PodObject, pieces: &PodTemplatePieces, times: &Times, out: &
         condition("Ready", is_ready, at, &ready, out);
         condition("ContainersReady", is_ready, at, &ready, out);
     }
-    condition("PodScheduled", true, &times.created, "", out);
+    match pod.job.placement.no_room.filter(|_| is_queued(record) && !record.has(PodRecord::STOPPING)) {
+        None => condition("PodScheduled", true, &times.created, "", out),
+        Some(since) => {
+            let at = since.max(record.created).to_string();
+            let rest = format!(r#","reason":"Unschedulable","message":"{NO_ROOM}""#);
+            condition("PodScheduled", false, &at, &rest, out);
+        }
+    }
     if record.has(PodRecord::DISRUPTED) {
         let rest = r#","reason":"EngineLost","message":"Coracle stopped while the pod was running""#;
         condition("DisruptionTarget", true, &times.finished, rest, out);

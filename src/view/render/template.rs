@@ -5,7 +5,7 @@
 
 use super::{INDEX_KEY, NODE_NAME, put, put_json};
 use crate::base::Quantity;
-use crate::model::JobSpec;
+use crate::model::{JobSpec, PodPriority};
 use crate::view::doc::JobDoc;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -80,7 +80,7 @@ impl PodTemplatePieces {
         let is_indexed = spec.is_indexed();
         let raw: Doc = serde_json::from_str(&doc.json).expect("a Job is validated before it is stored");
         let mut pod_spec = raw.spec.template.spec;
-        add_defaults(&mut pod_spec);
+        add_defaults(&mut pod_spec, doc.placement.priority.as_ref());
         if is_indexed {
             add_index(&mut pod_spec);
         }
@@ -158,16 +158,16 @@ fn holed_spec(spec: &Map<String, Value>, indexed: Option<&str>) -> Holed {
 }
 
 /// kubernetes: what defaulting and admission add to a pod but not to a template.
-fn add_defaults(spec: &mut Map<String, Value>) {
+fn add_defaults(spec: &mut Map<String, Value>, priority: Option<&PodPriority>) {
     let account = spec.get("serviceAccountName").cloned().unwrap_or_else(|| json!("default"));
     spec.insert("serviceAccountName".to_owned(), account.clone());
     spec.insert("serviceAccount".to_owned(), account);
     spec.insert("nodeName".to_owned(), json!(NODE_NAME));
-    for (field, value) in [
-        ("priority", json!(0)),
-        ("enableServiceLinks", json!(true)),
-        ("preemptionPolicy", json!("PreemptLowerPriority")),
-    ] {
+    let default = PodPriority::default();
+    let PodPriority { class, value, preemption_policy } = priority.unwrap_or(&default);
+    let class = class.as_ref().map(|class| ("priorityClassName", json!(class)));
+    let resolved = [("priority", json!(value)), ("preemptionPolicy", json!(preemption_policy.as_str()))];
+    for (field, value) in [("enableServiceLinks", json!(true))].into_iter().chain(resolved).chain(class) {
         spec.entry(field).or_insert(value);
     }
     each_container(spec, |container| {
@@ -251,7 +251,7 @@ mod tests {
         for (resources, class) in cases {
             let spec = json!({"containers": [{"name": "c", "resources": resources}]});
             let mut spec = spec.as_object().expect("an object").clone();
-            add_defaults(&mut spec);
+            add_defaults(&mut spec, None);
             assert_eq!(qos_class(&spec), class, "{spec:?}");
         }
     }

@@ -1,8 +1,10 @@
 //! What is found, and shapes that no golden has.
 
 use super::{AT, World, end, ended, job_json, parsed, write};
-use crate::base::{JobId, Uid};
-use crate::model::{CHUNK_PODS, EngineKind, EventNote, Fact, Kind, PodEnd, PodRecord, Reason, Waiting};
+use crate::base::{JobId, NO_INDEX, Uid};
+use crate::model::{
+    CHUNK_PODS, EngineKind, EventNote, Fact, Kind, PodEnd, PodPriority, PodRecord, PreemptionPolicy, Reason, Waiting,
+};
 use crate::view::{PodObject, View};
 use serde_json::Value;
 use std::sync::Arc;
@@ -300,7 +302,7 @@ fn a_terminating_namespace_says_so() {
     world.happens_with(vec![Fact::DocWritten], vec![write(Kind::Namespace, "", "n", Some(json))]);
     assert_eq!(world.view.namespace("n").expect("there").phase(), "Terminating");
     world.happens_with(vec![Fact::DocWritten], vec![write(Kind::Namespace, "", "n", None)]);
-    assert!(world.view.namespaces().1.is_empty());
+    assert!(world.view.plain(Kind::Namespace).1.is_empty());
 }
 
 #[test]
@@ -314,4 +316,46 @@ fn jobs_without_any_pod_bring_a_fold_nearer_as_well() {
     assert_eq!(world.view.jobs_since_fold(), 1);
     drop(world.view.fold());
     assert_eq!((world.view.changes_since_fold(), world.view.jobs_since_fold()), (0, 0));
+}
+
+#[test]
+fn pods_show_their_priority_and_that_there_is_no_room() {
+    let mut world = World::new();
+    world.create_job(0, "n", "j");
+    let priority = PodPriority { class: Some("high".into()), value: 9, preemption_policy: PreemptionPolicy::Never };
+    world.happens(vec![Fact::PriorityResolved { job: JobId(0), priority }]);
+    world.create_pods(0, 0, 2, &[], AT);
+    world.happens(vec![Fact::PodsStarted { job: JobId(0), pods: vec![(0, AT, EngineKind::Small)] }]);
+    let pod = |world: &World, ordinal| {
+        let pod = world.view.pod_by_ordinal(JobId(0), ordinal).expect("there");
+        parsed(|out| pod.render(out))
+    };
+    let spec = &pod(&world, 1)["spec"];
+    assert_eq!(
+        (&spec["priority"], &spec["priorityClassName"], &spec["preemptionPolicy"]),
+        (&9.into(), &"high".into(), &"Never".into())
+    );
+    let scheduled = |pod: &serde_json::Value| {
+        let conditions = pod["status"]["conditions"].as_array().expect("conditions").clone();
+        conditions.into_iter().find(|condition| condition["type"] == "PodScheduled").expect("always there")
+    };
+    world.happens(vec![Fact::NoRoom { job: JobId(0), since: Some(AT.plus_ms(5000)) }]);
+    let waits = scheduled(&pod(&world, 1));
+    assert_eq!((&waits["status"], &waits["reason"]), (&"False".into(), &"Unschedulable".into()));
+    assert_eq!(waits["lastTransitionTime"], AT.plus_ms(5000).to_string());
+    let text = "0/1 nodes are available: 1 Too many pods. no new claims to deallocate, preemption: 0/1 nodes are available: 1 No \
+                preemption victims found for incoming pod.";
+    assert_eq!(waits["message"], text);
+    assert_eq!(scheduled(&pod(&world, 0))["status"], "True", "it runs");
+    let rv = world.record(0, AT, EventNote::FailedScheduling { ordinal: 1, index: NO_INDEX });
+    let (_, events) = world.view.events(None);
+    let event = parsed(|out| events.iter().find(|event| event.rv == rv).expect("there").render(out));
+    let (about, name) = (&event["involvedObject"], pod(&world, 1)["metadata"].clone());
+    assert_eq!((&about["kind"], &about["name"], &about["uid"]), (&"Pod".into(), &name["name"], &name["uid"]));
+    assert_eq!((&event["reason"], &event["type"]), (&"FailedScheduling".into(), &"Warning".into()));
+    assert_eq!((&event["reportingComponent"], &event["message"]), (&"default-scheduler".into(), &text.into()));
+    let found = world.view.event("n", event["metadata"]["name"].as_str().expect("a name"));
+    assert_eq!(found.expect("by its name").rv, rv);
+    world.happens(vec![Fact::NoRoom { job: JobId(0), since: None }]);
+    assert_eq!(scheduled(&pod(&world, 1))["status"], "True");
 }

@@ -1,6 +1,6 @@
 //! Which number is which field.
 //!
-//! The numbers are those of the published `generated.proto` files (kubernetes v1.36: `k8s.io/api/{batch,core}/v1`,
+//! The numbers are those of the published `generated.proto` files (kubernetes v1.36: `k8s.io/api/{batch,core,scheduling}/v1`,
 //! `apimachinery/pkg/apis/meta/v1`); `tests` hold them against those of an independent library. Fields whose form is not read
 //! here are named, so that the refusal can name them.
 
@@ -26,6 +26,15 @@ pub(in crate::api) static JOB: [Field; 3] =
 /// core/v1 Namespace.
 pub(in crate::api) static NAMESPACE: [Field; 3] =
     [one(1, "metadata", Message(&OBJECT_META)), one(2, "spec", Message(&NAMESPACE_SPEC)), one(3, "status", Ignored)];
+
+/// scheduling.k8s.io/v1 PriorityClass.
+pub(in crate::api) static PRIORITY_CLASS: [Field; 5] = [
+    one(1, "metadata", Message(&OBJECT_META)),
+    one(2, "value", Number),
+    one(3, "globalDefault", Flag),
+    one(4, "description", Text),
+    one(5, "preemptionPolicy", Text),
+];
 
 /// meta/v1 DeleteOptions.
 pub(in crate::api) static DELETE_OPTIONS: [Field; 6] = [

@@ -26,6 +26,12 @@ pub(in crate::api) fn validate_of_namespace(metadata: &ObjectMeta, errors: &mut 
     contents(metadata, "metadata", errors);
 }
 
+/// The metadata of an object in no namespace whose name is a DNS subdomain.
+pub(in crate::api) fn validate_of_cluster(metadata: &ObjectMeta, errors: &mut FieldErrors) {
+    names(metadata, dns_subdomain, "metadata", errors);
+    contents(metadata, "metadata", errors);
+}
+
 fn names(metadata: &ObjectMeta, rule: fn(&str) -> Vec<String>, path: &str, errors: &mut FieldErrors) {
     let prefix = metadata.generate_name.as_deref().unwrap_or("");
     if !prefix.is_empty() {

@@ -43,6 +43,10 @@ fn pod_spec(pod: &PodSpec, path: &str, errors: &mut FieldErrors) {
         tolerate(toleration, &format!("{path}.tolerations[{at}]"), errors);
     }
     name(&pod.priority_class_name, dns_subdomain, format!("{path}.priorityClassName"), errors);
+    if pod.preemption_policy.is_some() {
+        let policies = ["Never", "PreemptLowerPriority"];
+        one_of(&pod.preemption_policy, &policies, format!("{path}.preemptionPolicy"), errors);
+    }
 }
 
 /// A word of a list; defaults have replaced an empty one.

@@ -76,7 +76,7 @@ fn a_new_job_is_printed_as_its_tree_would_be() {
         };
         let admitted = admit_create(read_create(&request).expect("a body"), "default", &identity).expect("a Job");
         for rv in [None, Some(12_345)] {
-            let printed = shown(&admitted.doc, rv, json!({})).expect("a document");
+            let printed = shown(&admitted.doc, rv, Some(json!({}))).expect("a document");
             assert_eq!(new_job(&admitted.doc, identity.uid, rv), printed);
         }
     }

@@ -4,3 +4,4 @@ mod delete;
 mod goldens;
 mod jobs;
 mod namespaces;
+mod priority_classes;

@@ -1,7 +1,8 @@
 //! Create, update and patch of namespaces.
 
 use crate::api::client::{JSON, MERGE_PATCH, with_server};
-use crate::control::NamespaceChange;
+use crate::control::DocChange;
+use crate::model::Kind;
 use serde_json::{Value, json};
 
 const ALL: &str = "/api/v1/namespaces";
@@ -77,9 +78,9 @@ fn a_namespace_is_answered_as_it_was_written() {
             // What another client writes right after it.
             let changed = json!({"metadata": {"name": name, "uid": "u", "labels": {"other": "x"}}}).to_string();
             let (name, base_rv) = (name.as_str().into(), handle.view().rv() + 1);
-            let change = NamespaceChange { name, base_rv, doc: changed.into() };
+            let change = DocChange { kind: Kind::Namespace, name, base_rv, doc: changed.into() };
             let body = json!({"metadata": {"name": change.name.as_ref()}});
-            let (created, changed) = tokio::join!(server.post(ALL, &body), handle.update_namespace(change));
+            let (created, changed) = tokio::join!(server.post(ALL, &body), handle.update_doc(change));
             changed.expect("it was there");
             assert_eq!(created.status, 201, "{}", created.text);
             assert_eq!(created.body["metadata"]["resourceVersion"], base_rv.to_string());

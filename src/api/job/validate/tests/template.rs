@@ -58,6 +58,13 @@ fn pods() {
         ),
         ("a host name", pod(&json!({"hostname": "a.b"})), &[&of("hostname", "a.b", "must not contain dots")]),
         ("a subdomain", pod(&json!({"subdomain": "A"})), &[&of("subdomain", "A", LABEL)]),
+        (
+            "a preemption policy",
+            pod(&json!({"preemptionPolicy": "X"})),
+            &[
+                "spec.template.spec.preemptionPolicy: Unsupported value: \"X\": supported values: \"Never\", \"PreemptLowerPriority\"",
+            ],
+        ),
         ("a priority class", pod(&json!({"priorityClassName": "A"})), &[&of("priorityClassName", "A", SUBDOMAIN)]),
         (
             "ephemeral containers",

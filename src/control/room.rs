@@ -1,0 +1,65 @@
+//! Pods that wait because every worker is full (kubernetes: kube-scheduler, `FailedScheduling`).
+//!
+//! They wait here and never fail. It is said of a Job, once it lasts, not of each of its pods. Invariant: a pod that waits
+//! only for its turn is not said to find no room.
+
+use super::effects::Effects;
+use super::state::State;
+use super::timers::Due;
+use crate::base::{JobId, Time};
+use crate::model::{EventNote, Fact};
+
+/// How long everything must have been full before it is said, ms, so that nothing is said about a moment.
+pub(super) const NO_ROOM_AFTER_MS: u64 = 1000;
+
+/// How often it is said about a Job, ms (kubernetes: kube-scheduler tries an unschedulable pod again after five minutes).
+pub(super) const NO_ROOM_EVERY_MS: u64 = 300_000;
+
+impl State {
+    /// Looks whether pods wait because everything is full, after all that there is room for were handed out.
+    pub(super) fn watch_room(&mut self, fx: &mut Effects) {
+        let now = self.now;
+        let is_full = !self.is_draining && self.sched.is_full() && self.sched.oldest().next().is_some();
+        match self.room_due {
+            Some(due) if is_full && due > now => return,
+            Some(_) if is_full => self.tell_no_room(fx),
+            Some(due) => self.timers.cancel(due, Due::Room),
+            None => {}
+        }
+        self.room_due = is_full.then(|| now.plus_ms(NO_ROOM_AFTER_MS));
+        if let Some(due) = self.room_due {
+            self.timers.set(due, Due::Room);
+        }
+    }
+
+    /// Says it of every Job whose pods wait, and of the pod of it that waits longest.
+    fn tell_no_room(&mut self, fx: &mut Effects) {
+        let now = self.now;
+        let oldest: Vec<(JobId, u32)> = self.sched.oldest().map(|(id, (slot, _))| (id, slot)).collect();
+        for (id, slot) in oldest {
+            let job = self.job(id);
+            let is_due = |said: Time| now.since_ms(said) >= NO_ROOM_EVERY_MS;
+            let (is_told, is_said) = (job.record.placement.no_room.is_some(), !job.no_room_said.is_none_or(is_due));
+            if !is_told {
+                self.record(fx, Fact::NoRoom { job: id, since: Some(now) });
+            }
+            if !is_said {
+                self.job(id).no_room_said = Some(now);
+                let pod = self.pods.get(slot).expect("a pod that waits has its slot");
+                let note = EventNote::FailedScheduling { ordinal: pod.ordinal, index: pod.index };
+                self.note(fx, id, note);
+            }
+        }
+    }
+
+    /// A Job was given room: perhaps none of its pods waits any more.
+    pub(super) fn found_room(&mut self, id: JobId, fx: &mut Effects) {
+        if self.sched.has(id) {
+            return;
+        }
+        let record = &self.job(id).record;
+        if record.placement.no_room.is_some() && !record.status.is_finished() {
+            self.record(fx, Fact::NoRoom { job: id, since: None });
+        }
+    }
+}

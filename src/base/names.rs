@@ -159,8 +159,8 @@ impl UidKey {
     }
 
     /// The pod that has this uid; `None` when it is no pod's.
-    #[must_use]
-    pub fn pod_of(self, uid: Uid) -> Option<(JobId, u32)> {
+    #[cfg(test)]
+    fn pod_of(self, uid: Uid) -> Option<(JobId, u32)> {
         let part = |shift: u32, bits: u32| (uid.0 >> shift) & ((1_u128 << bits) - 1);
         let block = u64::try_from((part(80, 48) << 16) | (part(64, 12) << 4) | part(58, 4)).ok()?;
         let (mut left, mut right) = (u32::try_from(block >> 32).ok()?, u32::try_from(block & 0xffff_ffff).ok()?);

@@ -1,4 +1,4 @@
-//! The one unsafe step of the sandbox: running machine code from a file.
+//! The one unsafe step outside the arena: running machine code from a file.
 
 #![expect(unsafe_code, reason = "wasmtime cannot verify compiled code, so mapping it is unsafe by contract")]
 

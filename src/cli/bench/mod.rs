@@ -31,8 +31,9 @@ use std::path::{Path, PathBuf};
 /// Arguments of `coracle bench`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each starts a server of its own on a temporary data directory (--data-dir names another), and prints machine, settings, medians,
-what the server used, and last the ratio; --json prints the same as one object, the ratio under \"ratio\".
+Each but floor, and latency with --server, starts a server of its own on a temporary data directory (--data-dir names another),
+and prints machine, settings, medians, what the server used, and last the ratio where two rates are compared; --json prints the
+same as one object, the ratio under \"ratio\", null where there is none.
 
 Exit codes: 0 measured, 1 a Job failed, 2 wrong usage, 3 the server does not work, or ended while it was measured, 4 the
 module is unknown or refused, or does not end with 0.")]

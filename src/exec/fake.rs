@@ -1,7 +1,8 @@
 //! A scripted sandbox for the workers' tests: a pod's arguments say what its guest does.
 
 use super::{Busy, Checked, LoadError, Outcome, PodLog, PodSetup, Runtime, Stream, Trace};
-use crate::model::{EngineKind, PodTemplate, Reason};
+use crate::base::{PodNames, Uid, UidKey};
+use crate::model::{EngineKind, PodTemplate, Reason, RunPlan};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -87,6 +88,22 @@ impl Shared {
     pub(super) fn say(&self, what: &str) {
         self.said.lock().expect("no panic while it is held").push(what.to_owned());
     }
+}
+
+/// The plan of a Job whose pods follow this script.
+pub(super) fn plan(image: &str, script: &[&str]) -> Arc<RunPlan> {
+    Arc::new(RunPlan {
+        job_name: "pi".into(),
+        namespace: "default".into(),
+        job_uid: Uid(1),
+        names: PodNames::new(Uid(1)),
+        uid_key: UidKey(1),
+        template: Arc::new(PodTemplate {
+            image: image.to_owned(),
+            args: script.iter().map(|&act| act.to_owned()).collect(),
+            ..PodTemplate::default()
+        }),
+    })
 }
 
 /// What a tick does to a guest: it asks for another turn at once.

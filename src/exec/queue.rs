@@ -36,9 +36,7 @@ impl<C> Queue<C> {
 
     /// Puts back a launch for which there is no room; its Job has no turn until [`Queue::unblock`].
     pub(super) fn block(&mut self, queued: Queued<C>) {
-        let job = queued.launch.job;
-        self.waiting.entry(job).or_default().push_front(queued);
-        self.turns.retain(|turn| *turn != job);
+        let job = self.put_back(queued);
         self.blocked.push(job);
     }
 
@@ -62,14 +60,23 @@ impl<C> Queue<C> {
 
     /// Puts back a launch that had its turn already: it is the next one.
     pub(super) fn push_front(&mut self, queued: Queued<C>) {
-        let job = queued.launch.job;
-        let of_job = self.waiting.entry(job).or_default();
-        if !of_job.is_empty() {
-            self.turns.retain(|turn| *turn != job);
-            self.blocked.retain(|blocked| *blocked != job);
-        }
-        of_job.push_front(queued);
+        let job = self.put_back(queued);
         self.turns.push_front(job);
+    }
+
+    /// Puts back a launch before those of its Job, which is in neither list then.
+    fn put_back(&mut self, queued: Queued<C>) -> JobId {
+        let job = queued.launch.job;
+        if self.has(job) {
+            self.unlist(job);
+        }
+        self.waiting.entry(job).or_default().push_front(queued);
+        job
+    }
+
+    fn unlist(&mut self, job: JobId) {
+        self.turns.retain(|turn| *turn != job);
+        self.blocked.retain(|blocked| *blocked != job);
     }
 
     /// Takes the next launch of the Job whose turn it is.
@@ -92,8 +99,7 @@ impl<C> Queue<C> {
         let queued = of_job.remove(at);
         if of_job.is_empty() {
             self.waiting.remove(&job);
-            self.turns.retain(|turn| *turn != job);
-            self.blocked.retain(|blocked| *blocked != job);
+            self.unlist(job);
         }
         queued
     }
@@ -113,20 +119,11 @@ impl<C> Queue<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{NO_INDEX, PodNames, Uid, UidKey};
-    use crate::model::{PodTemplate, RunPlan};
-    use std::sync::Arc;
+    use crate::base::NO_INDEX;
+    use crate::exec::fake::plan;
 
     fn queued(job: u32, ordinal: u32) -> Queued<()> {
-        let plan = RunPlan {
-            job_name: "pi".into(),
-            namespace: "default".into(),
-            job_uid: Uid(1),
-            names: PodNames::new(Uid(1)),
-            uid_key: UidKey(1),
-            template: Arc::new(PodTemplate::default()),
-        };
-        let launch = Launch { job: JobId(job), ordinal, index: NO_INDEX, slot: 0, plan: Arc::new(plan) };
+        let launch = Launch { job: JobId(job), ordinal, index: NO_INDEX, slot: 0, plan: plan("sum", &[]) };
         Queued { launch, code: None, announced: None }
     }
 
@@ -174,6 +171,15 @@ mod tests {
         queue.push_front(first);
         queue.unblock();
         assert_eq!(rest(queue), [(1, 0), (1, 1), (1, 2)]);
+    }
+
+    #[test]
+    fn a_job_of_which_two_pods_find_no_room_has_one_turn() {
+        let mut queue = Queue::new();
+        queue.block(queued(1, 1));
+        queue.block(queued(1, 0));
+        queue.unblock();
+        assert_eq!(rest(queue), [(1, 0), (1, 1)]);
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Whose turn it is on a worker, turn by turn: no thread, no tick, a clock that the test moves.
 
 use super::compile::{Explainer, Loader};
-use super::fake::{Fake, Shared};
+use super::fake::{Fake, Shared, plan};
 use super::inbox::Inbox;
 use super::tick::Ticker;
 use super::worker::{Order, Seat, Worker};
 use super::{LOG_BYTES_MAX_DEFAULT, Logs, Runtime as _};
-use crate::base::{JobId, NO_INDEX, PodNames, Time, Uid, UidKey};
-use crate::model::{Launch, PodTemplate, RunPlan};
+use crate::base::{JobId, NO_INDEX, Time};
+use crate::model::Launch;
 use std::cell::Cell;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -34,7 +34,7 @@ impl Desk {
         let shared = Arc::clone(&fake.shared);
         let (orders, loaded) = (Arc::new(Inbox::new()), Arc::new(Inbox::new()));
         let logs = Arc::new(Logs::open(None, 1, LOG_BYTES_MAX_DEFAULT).expect("temporary files"));
-        fake.load(&plan(&[]).template).expect("an image that is there");
+        fake.load(&plan("sum", &[]).template).expect("an image that is there");
         let seat = Seat {
             number: 0,
             alive_max: 1000,
@@ -55,7 +55,7 @@ impl Desk {
     }
 
     fn launch(&self, job: u32, count: u32, script: &[&str]) {
-        let plan = plan(script);
+        let plan = plan("sum", script);
         let launch =
             |ordinal| Launch { job: JobId(job), ordinal, index: NO_INDEX, slot: ordinal, plan: Arc::clone(&plan) };
         self.orders.send(Order::Launch((0..count).map(launch).collect()));
@@ -68,21 +68,6 @@ impl Desk {
         said.dedup();
         said
     }
-}
-
-fn plan(script: &[&str]) -> Arc<RunPlan> {
-    Arc::new(RunPlan {
-        job_name: "pi".into(),
-        namespace: "default".into(),
-        job_uid: Uid(1),
-        names: PodNames::new(Uid(1)),
-        uid_key: UidKey(1),
-        template: Arc::new(PodTemplate {
-            image: "sum".to_owned(),
-            args: script.iter().map(|&act| act.to_owned()).collect(),
-            ..PodTemplate::default()
-        }),
-    })
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! The workers as the engine sees them: launches and stops in, reports out.
 
 use super::compile::{EXPLAIN_MAX, Explainer, Traced};
-use super::fake::Fake;
+use super::fake::{Fake, plan};
 use super::{
     LOG_BYTES_MAX_DEFAULT, Logs, LogsError, Outcome, Runtime as _, Stream, Trace, Workers, WorkersConfig, exits,
 };
-use crate::base::{JobId, NO_INDEX, PodNames, Time, Uid, UidKey};
-use crate::model::{Exit, Launch, LogExtent, PodTemplate, Reason, Refused, Report, RunPlan, Started, Stop};
+use crate::base::{JobId, NO_INDEX, Time};
+use crate::model::{Exit, Launch, LogExtent, Reason, Refused, Report, RunPlan, Started, Stop};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
@@ -24,21 +24,6 @@ fn clock() -> Time {
 
 fn config(workers: u32, alive_max: usize) -> WorkersConfig {
     WorkersConfig { workers, queue_max: 512, alive_max }
-}
-
-fn plan(image: &str, script: &[&str]) -> Arc<RunPlan> {
-    Arc::new(RunPlan {
-        job_name: "pi".into(),
-        namespace: "default".into(),
-        job_uid: Uid(1),
-        names: PodNames::new(Uid(1)),
-        uid_key: UidKey(1),
-        template: Arc::new(PodTemplate {
-            image: image.to_owned(),
-            args: script.iter().map(|&act| act.to_owned()).collect(),
-            ..PodTemplate::default()
-        }),
-    })
 }
 
 fn launch(ordinal: u32, plan: &Arc<RunPlan>) -> Launch {

@@ -16,6 +16,17 @@ fn said(w: &mut World) -> Vec<EventNote> {
     w.take_events().into_iter().filter(|note| matches!(note, EventNote::FailedScheduling { .. })).collect()
 }
 
+/// Four pods run, the fifth has waited for as long as is not said yet.
+fn five_on_four() -> World {
+    let mut w = World::with_capacity(FOUR);
+    w.create("pi", Spec::new(5, 5));
+    w.step("+0..3 +4(waits)");
+    w.run(0..4);
+    w.step("");
+    w.advance(NO_ROOM_AFTER_MS);
+    w
+}
+
 #[test]
 fn ten_sleepers_on_four_places_wait_with_an_event_and_none_fails() {
     let mut w = World::with_capacity(FOUR);
@@ -62,12 +73,7 @@ fn a_moment_in_a_queue_is_not_said() {
 
 #[test]
 fn room_in_time_is_not_said() {
-    let mut w = World::with_capacity(FOUR);
-    w.create("pi", Spec::new(5, 5));
-    w.step("+0..3 +4(waits)");
-    w.run(0..4);
-    w.step("");
-    w.advance(NO_ROOM_AFTER_MS);
+    let mut w = five_on_four();
     w.exit(0, 0);
     w.step("S0 >4");
     assert_eq!((said(&mut w), w.record().placement.no_room), (vec![], None));
@@ -77,12 +83,7 @@ fn room_in_time_is_not_said() {
 
 #[test]
 fn a_restart_forgets_that_there_was_no_room() {
-    let mut w = World::with_capacity(FOUR);
-    w.create("pi", Spec::new(5, 5));
-    w.step("+0..3 +4(waits)");
-    w.run(0..4);
-    w.step("");
-    w.advance(NO_ROOM_AFTER_MS);
+    let mut w = five_on_four();
     w.step("");
     w.crash();
     w.try_step();

@@ -131,60 +131,60 @@ impl FieldErrors {
     fn push(
         &mut self,
         kind: FieldErrorKind,
-        path: impl Into<String>,
+        path: impl fmt::Display,
         value: Option<String>,
         detail: impl Into<String>,
     ) {
         if self.0.len() < ERRORS_MAX {
-            self.0.push(FieldError { kind, path: path.into(), value, detail: detail.into() });
+            self.0.push(FieldError { kind, path: path.to_string(), value, detail: detail.into() });
         }
     }
 
     /// `Required value`.
-    pub fn required(&mut self, path: impl Into<String>, detail: impl Into<String>) {
+    pub fn required(&mut self, path: impl fmt::Display, detail: impl Into<String>) {
         self.push(FieldErrorKind::Required, path, None, detail);
     }
 
     /// `Invalid value` with a printed value.
-    pub fn invalid(&mut self, path: impl Into<String>, value: impl Into<String>, detail: impl Into<String>) {
+    pub fn invalid(&mut self, path: impl fmt::Display, value: impl Into<String>, detail: impl Into<String>) {
         self.push(FieldErrorKind::Invalid, path, Some(value.into()), detail);
     }
 
     /// `Invalid value` without the value.
-    pub fn invalid_unprinted(&mut self, path: impl Into<String>, detail: impl Into<String>) {
+    pub fn invalid_unprinted(&mut self, path: impl fmt::Display, detail: impl Into<String>) {
         self.push(FieldErrorKind::Invalid, path, None, detail);
     }
 
     /// `Unsupported value` with the list of those that are.
-    pub fn not_supported(&mut self, path: impl Into<String>, value: impl Into<String>, supported: &[&str]) {
+    pub fn not_supported(&mut self, path: impl fmt::Display, value: impl Into<String>, supported: &[&str]) {
         let list: Vec<String> = supported.iter().map(|text| quoted(text)).collect();
         let detail = format!("supported values: {}", list.join(", "));
         self.push(FieldErrorKind::NotSupported, path, Some(value.into()), detail);
     }
 
     /// `Duplicate value`.
-    pub fn duplicate(&mut self, path: impl Into<String>, value: impl Into<String>) {
+    pub fn duplicate(&mut self, path: impl fmt::Display, value: impl Into<String>) {
         self.push(FieldErrorKind::Duplicate, path, Some(value.into()), "");
     }
 
     /// `Forbidden`.
-    pub fn forbidden(&mut self, path: impl Into<String>, detail: impl Into<String>) {
+    pub fn forbidden(&mut self, path: impl fmt::Display, detail: impl Into<String>) {
         self.push(FieldErrorKind::Forbidden, path, None, detail);
     }
 
     /// `Too long`, for a text of more than `bytes_max` bytes.
-    pub fn too_long(&mut self, path: impl Into<String>, bytes_max: usize) {
+    pub fn too_long(&mut self, path: impl fmt::Display, bytes_max: usize) {
         self.push(FieldErrorKind::TooLong, path, None, format!("may not be more than {bytes_max} bytes"));
     }
 
     /// `Too many`, for a list of `count` items where `count_max` are allowed.
-    pub fn too_many(&mut self, path: impl Into<String>, count: usize, count_max: usize) {
+    pub fn too_many(&mut self, path: impl fmt::Display, count: usize, count_max: usize) {
         let detail = format!("must have at most {count_max} items");
         self.push(FieldErrorKind::TooMany, path, Some(count.to_string()), detail);
     }
 
     /// `Not found`.
-    pub fn not_found(&mut self, path: impl Into<String>, value: impl Into<String>) {
+    pub fn not_found(&mut self, path: impl fmt::Display, value: impl Into<String>) {
         self.push(FieldErrorKind::NotFound, path, Some(value.into()), "");
     }
 

@@ -164,7 +164,7 @@ fn replace<T: Plain>(stored: &Stored<'_>, mut old: T, decoded: Decoded<T>) -> Re
         metadata.uid.clone_from(&was.uid);
     }
     let mut errors = FieldErrors::default();
-    validate_meta_update(metadata, &was, "metadata", &mut errors);
+    validate_meta_update(metadata, &was, format_args!("metadata"), &mut errors);
     refuse_unoffered(metadata, &mut errors);
     object.set_defaults();
     object.replace(old, &mut errors);

@@ -5,7 +5,6 @@
 use super::priority::PreemptionPolicy;
 use crate::base::Quantity;
 use serde::Deserialize;
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
@@ -188,14 +187,6 @@ impl JobSpec {
     /// [`SpecError`] when the document did not go through validation.
     pub fn from_doc(json: &str) -> Result<Self, SpecError> {
         Self::from_raw(serde_json::from_str(json)?)
-    }
-
-    /// As [`JobSpec::from_doc`], from the document as a tree.
-    ///
-    /// # Errors
-    /// [`SpecError`] when the document did not go through validation.
-    pub fn from_tree(document: &Value) -> Result<Self, SpecError> {
-        Self::from_raw(raw::Doc::deserialize(document)?)
     }
 
     fn from_raw(doc: raw::Doc) -> Result<Self, SpecError> {

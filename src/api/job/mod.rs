@@ -8,6 +8,7 @@ mod canonical;
 mod defaults;
 mod labels;
 mod offered;
+mod pruned;
 mod validate;
 
 #[cfg(test)]
@@ -238,7 +239,7 @@ fn replace(stored: &Stored<'_>, old: &Job, decoded: Decoded<Job>) -> Result<Admi
 
 /// Our own rules, then the document.
 fn finish(job: &Job, decoding: &[String], spec_is_new: bool) -> Result<Admitted, Status> {
-    let document = canonical::document(job);
+    let document = pruned::text(job);
     let mut errors = FieldErrors::default();
     offered::check(&document, &mut errors);
     refuse(job, errors.into_vec())?;
@@ -246,7 +247,7 @@ fn finish(job: &Job, decoding: &[String], spec_is_new: bool) -> Result<Admitted,
     if spec_is_new {
         validate::warnings(job, &mut warnings);
     }
-    let doc: Arc<str> = document.to_string().into();
-    let spec = JobSpec::from_tree(&document).map_err(|error| Status::internal(&error))?;
-    Ok(Admitted { name: job.metadata.name.clone().unwrap_or_default(), doc, spec, warnings: warnings.into_vec() })
+    let spec = JobSpec::from_doc(&document).map_err(|error| Status::internal(&error))?;
+    let name = job.metadata.name.clone().unwrap_or_default();
+    Ok(Admitted { name, doc: document.into(), spec, warnings: warnings.into_vec() })
 }

@@ -6,8 +6,12 @@
 
 use crate::api::field::{FieldErrors, quoted};
 use crate::model::{FUEL_ANNOTATION, FieldPath};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::LazyLock;
 
 /// A Job may ask for this many completions, and run this many pods at a time.
@@ -30,13 +34,15 @@ enum Rule {
     First(&'static str),
     /// Taken when the test holds; the text says what would be missing.
     When(fn(&Value) -> bool, &'static str),
-    /// A map whose keys are the user's: taken when the test holds for the key.
+    /// A number that is taken up to our own limit.
+    AtMost(i64),
+    /// A map whose keys are the user's, of texts: taken when the test holds for the key.
     Keys(fn(&str) -> bool, &'static str),
     /// Refused; the text says what would be missing.
     Refused(&'static str),
 }
 
-use Rule::{First, Inside, Kept, Keys, Refused, When};
+use Rule::{AtMost, First, Inside, Kept, Keys, Refused, When};
 
 fn is_false(value: &Value) -> bool {
     value == &Value::Bool(false)
@@ -92,14 +98,14 @@ const TABLE: &[(&str, Rule)] = &[
     ("spec.backoffLimit", Kept),
     ("spec.backoffLimitPerIndex", Refused("a back-off limit for each index")),
     ("spec.completionMode", Kept),
-    ("spec.completions", Kept),
+    ("spec.completions", AtMost(COMPLETIONS_MAX)),
     (
         "spec.managedBy",
         When(|value| is_word(value, "kubernetes.io/job-controller"), "Jobs managed by another controller"),
     ),
     ("spec.manualSelector", When(is_false, "selectors of one's own")),
     ("spec.maxFailedIndexes", Refused("a limit on failed indexes")),
-    ("spec.parallelism", Kept),
+    ("spec.parallelism", AtMost(COMPLETIONS_MAX)),
     ("spec.podFailurePolicy", Inside),
     ("spec.podFailurePolicy.rules", Inside),
     ("spec.podFailurePolicy.rules[]", Inside),
@@ -174,7 +180,7 @@ const TABLE: &[(&str, Rule)] = &[
     ("spec.template.spec.setHostnameAsFQDN", When(is_false, "host names of a pod")),
     ("spec.template.spec.shareProcessNamespace", When(is_false, "processes in a pod")),
     ("spec.template.spec.subdomain", Refused("host names of a pod")),
-    ("spec.template.spec.terminationGracePeriodSeconds", Kept),
+    ("spec.template.spec.terminationGracePeriodSeconds", AtMost(GRACE_SECONDS_MAX)),
     // There is one node and it has no taint.
     ("spec.template.spec.tolerations", Kept),
     ("spec.template.spec.topologySpreadConstraints", Refused("choosing a node")),
@@ -236,96 +242,152 @@ const TABLE: &[(&str, Rule)] = &[
     ("spec.template.spec.containers[].workingDir", Refused("working directories")),
 ];
 
-fn rule(pattern: &str) -> Option<Rule> {
-    static BY_PATH: LazyLock<HashMap<&str, Rule>> = LazyLock::new(|| TABLE.iter().copied().collect());
-    BY_PATH.get(pattern).copied()
+/// The table as a tree.
+#[derive(Default)]
+struct Node {
+    rule: Option<Rule>,
+    /// By the name of a field; `[]` is every item.
+    inside: HashMap<&'static str, Node>,
 }
+
+static ROOT: LazyLock<Node> = LazyLock::new(|| {
+    let mut root = Node { rule: Some(Inside), ..Node::default() };
+    for (path, rule) in TABLE {
+        let mut node = &mut root;
+        for field in path.split('.') {
+            let name = field.trim_end_matches("[]");
+            node = node.inside.entry(name).or_default();
+            if name != field {
+                node = node.inside.entry("[]").or_default();
+            }
+        }
+        node.rule = Some(*rule);
+    }
+    root
+});
 
 /// What the document asks for and this version does not do.
-pub(super) fn check(document: &Value, errors: &mut FieldErrors) {
-    fields(document, "", "", errors);
-    limits(document, errors);
+pub(super) fn check(document: &str, errors: &mut FieldErrors) {
+    let look = Look { node: Some(&ROOT), path: Path::Root, errors };
+    look.deserialize(&mut serde_json::Deserializer::from_str(document)).expect("a document is JSON");
 }
 
-fn refuse(path: &str, missing: &str, errors: &mut FieldErrors) {
+/// Where a value is; printed only for an error.
+#[derive(Clone, Copy)]
+enum Path<'a> {
+    Root,
+    Field(&'a Path<'a>, &'a str),
+    Item(&'a Path<'a>, usize),
+    Key(&'a Path<'a>, &'a str),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Field(Self::Root, name) => f.write_str(name),
+            Self::Field(holder, name) => write!(f, "{holder}.{name}"),
+            Self::Item(holder, at) => write!(f, "{holder}[{at}]"),
+            Self::Key(holder, key) => write!(f, "{holder}[{key}]"),
+        }
+    }
+}
+
+/// A text that is copied only when it has escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// A look at the value at a path while it is read.
+struct Look<'a> {
+    node: Option<&'a Node>,
+    path: Path<'a>,
+    errors: &'a mut FieldErrors,
+}
+
+fn refuse(path: Path<'_>, missing: &str, errors: &mut FieldErrors) {
     errors.forbidden(path, format!("not offered by this version of Coracle: {missing}"));
 }
 
-/// `pattern` is `path` with `[]` for every index.
-fn value(value: &Value, path: &str, pattern: &str, errors: &mut FieldErrors) {
-    match rule(pattern) {
-        None => refuse(path, "this field", errors),
-        Some(Refused(missing)) => refuse(path, missing, errors),
-        Some(Kept) => {}
-        Some(When(holds, missing)) => {
-            if !holds(value) {
-                refuse(path, missing, errors);
-            }
-        }
-        Some(Keys(holds, missing)) => {
-            let keys = value.as_object().into_iter().flat_map(serde_json::Map::keys);
-            keys.filter(|key| !holds(key)).for_each(|key| refuse(&format!("{path}[{key}]"), missing, errors));
-        }
-        Some(Inside) => inside(value, path, pattern, errors),
-        Some(First(missing)) => {
-            let items = value.as_array().map_or(&[][..], Vec::as_slice);
-            for (at, item) in items.iter().enumerate() {
-                match at {
-                    0 => inside(item, &format!("{path}[0]"), &format!("{pattern}[]"), errors),
-                    _ => refuse(&format!("{path}[{at}]"), missing, errors),
+impl<'de> DeserializeSeed<'de> for Look<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<(), D::Error> {
+        match self.node.and_then(|node| node.rule) {
+            Some(Inside | First(_) | Keys(..)) => return value.deserialize_any(self),
+            Some(Kept) => {}
+            Some(AtMost(limit)) => {
+                let found = Value::deserialize(value)?;
+                if found.as_i64().is_some_and(|found| found > limit) {
+                    let why = format!("is above this server's limit {}", grouped(limit));
+                    self.errors.invalid(self.path, found.to_string(), why);
                 }
+                return Ok(());
+            }
+            Some(When(holds, missing)) => {
+                if !holds(&Value::deserialize(value)?) {
+                    refuse(self.path, missing, self.errors);
+                }
+                return Ok(());
+            }
+            Some(Refused(missing)) => refuse(self.path, missing, self.errors),
+            None => refuse(self.path, "this field", self.errors),
+        }
+        IgnoredAny::deserialize(value).map(drop)
+    }
+}
+
+impl<'de> Visitor<'de> for Look<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list or an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        let Self { node, path, errors } = self;
+        while let Some(Text(name)) = fields.next_key()? {
+            if let Some(Keys(holds, missing)) = node.and_then(|node| node.rule) {
+                let (path, Text(value)) = (Path::Key(&path, &name), fields.next_value()?);
+                if !holds(&name) {
+                    refuse(path, missing, errors);
+                } else if let Some(why) = fault(&name, &value) {
+                    errors.invalid(path, quoted(&value), why);
+                }
+            } else {
+                let node = node.and_then(|node| node.inside.get(&*name));
+                fields.next_value_seed(Look { node, path: Path::Field(&path, &name), errors })?;
             }
         }
+        Ok(())
     }
-}
 
-fn inside(holder: &Value, path: &str, pattern: &str, errors: &mut FieldErrors) {
-    match holder {
-        Value::Array(items) => {
-            for (at, item) in items.iter().enumerate() {
-                value(item, &format!("{path}[{at}]"), &format!("{pattern}[]"), errors);
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let Self { node, path, errors } = self;
+        let only_first = match node.and_then(|node| node.rule) {
+            Some(First(missing)) => Some(missing),
+            _ => None,
+        };
+        let node = node.and_then(|node| node.inside.get("[]"));
+        for at in 0.. {
+            let path = Path::Item(&path, at);
+            let item = match only_first.filter(|_| at > 0) {
+                None => items.next_element_seed(Look { node, path, errors })?,
+                Some(missing) => items.next_element()?.map(|IgnoredAny| refuse(path, missing, errors)),
+            };
+            if item.is_none() {
+                break;
             }
         }
-        _ => fields(holder, &format!("{path}."), &format!("{pattern}."), errors),
+        Ok(())
     }
 }
 
-fn fields(holder: &Value, path: &str, pattern: &str, errors: &mut FieldErrors) {
-    for (key, field) in holder.as_object().into_iter().flatten() {
-        value(field, &format!("{path}{key}"), &format!("{pattern}{key}"), errors);
-    }
-}
-
-/// Our own limits on fields that are offered.
-fn limits(document: &Value, errors: &mut FieldErrors) {
-    let limit = |limit: i64| format!("is above this server's limit {}", grouped(limit));
-    let at_most = [
-        ("spec.completions", "/spec/completions", COMPLETIONS_MAX),
-        ("spec.parallelism", "/spec/parallelism", COMPLETIONS_MAX),
-        (
-            "spec.template.spec.terminationGracePeriodSeconds",
-            "/spec/template/spec/terminationGracePeriodSeconds",
-            GRACE_SECONDS_MAX,
-        ),
-    ];
-    for (path, pointer, max) in at_most {
-        let found = document.pointer(pointer).and_then(Value::as_i64).filter(|&found| found > max);
-        if let Some(found) = found {
-            errors.invalid(path, found.to_string(), limit(max));
-        }
-    }
-    let annotations = document.pointer("/spec/template/metadata/annotations");
-    if let Some(fuel) = annotations.and_then(|texts| texts.get(FUEL_ANNOTATION)).and_then(Value::as_str) {
-        let is_number = fuel.bytes().all(|byte| byte.is_ascii_digit());
-        if !is_number || fuel.parse::<u64>().is_ok_and(|fuel| fuel == 0) || fuel.parse::<u64>().is_err() {
-            let path = format!("spec.template.metadata.annotations[{FUEL_ANNOTATION}]");
-            errors.invalid(
-                path,
-                quoted(fuel),
-                "must be a positive integer: units of fuel, about one a wasm instruction",
-            );
-        }
-    }
+/// What is wrong with the value of an annotation of ours.
+fn fault(annotation: &str, value: &str) -> Option<&'static str> {
+    let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
+    let is_fuel = is_number && value.parse::<u64>().is_ok_and(|fuel| fuel > 0);
+    (annotation == FUEL_ANNOTATION && !is_fuel)
+        .then_some("must be a positive integer: units of fuel, about one a wasm instruction")
 }
 
 /// `10,000,000`

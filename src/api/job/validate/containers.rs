@@ -9,19 +9,20 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
+use std::fmt::Arguments;
 
 const PORT_RANGE: std::ops::RangeInclusive<i32> = 1..=65535;
 
 /// The containers and init containers of the pod at `path`.
-pub(super) fn validate(pod: &PodSpec, path: &str, errors: &mut FieldErrors) {
+pub(super) fn validate(pod: &PodSpec, path: Arguments<'_>, errors: &mut FieldErrors) {
     let volumes: BTreeSet<&str> = pod.volumes.iter().flatten().map(|volume| volume.name.as_str()).collect();
     if pod.containers.is_empty() {
         errors.required(format!("{path}.containers"), "");
     }
     let mut names = BTreeSet::new();
     for (at, container) in pod.containers.iter().enumerate() {
-        let path = format!("{path}.containers[{at}]");
-        common(container, &volumes, &path, errors);
+        let path = format_args!("{path}.containers[{at}]");
+        common(container, &volumes, path, errors);
         if !names.insert(container.name.as_str()) {
             errors.duplicate(format!("{path}.name"), quoted(&container.name));
         }
@@ -30,15 +31,15 @@ pub(super) fn validate(pod: &PodSpec, path: &str, errors: &mut FieldErrors) {
         }
     }
     for (at, container) in pod.init_containers.iter().flatten().enumerate() {
-        let path = format!("{path}.initContainers[{at}]");
-        common(container, &volumes, &path, errors);
+        let path = format_args!("{path}.initContainers[{at}]");
+        common(container, &volumes, path, errors);
         if !container.name.is_empty() && !names.insert(container.name.as_str()) {
             errors.duplicate(format!("{path}.name"), quoted(&container.name));
         }
     }
 }
 
-fn common(container: &Container, volumes: &BTreeSet<&str>, path: &str, errors: &mut FieldErrors) {
+fn common(container: &Container, volumes: &BTreeSet<&str>, path: Arguments<'_>, errors: &mut FieldErrors) {
     if container.name.is_empty() {
         errors.required(format!("{path}.name"), "");
     } else {
@@ -54,27 +55,27 @@ fn common(container: &Container, volumes: &BTreeSet<&str>, path: &str, errors: &
     if !supported.contains(&policy) {
         errors.not_supported(format!("{path}.terminationMessagePolicy"), quoted(policy), &supported);
     }
-    ports(container.ports.as_deref().unwrap_or(&[]), &format!("{path}.ports"), errors);
+    ports(container.ports.as_deref().unwrap_or(&[]), format_args!("{path}.ports"), errors);
     for (at, variable) in container.env.iter().flatten().enumerate() {
-        env(variable, &format!("{path}.env[{at}]"), errors);
+        env(variable, format_args!("{path}.env[{at}]"), errors);
     }
-    mounts(container.volume_mounts.as_deref().unwrap_or(&[]), volumes, &format!("{path}.volumeMounts"), errors);
+    mounts(container.volume_mounts.as_deref().unwrap_or(&[]), volumes, format_args!("{path}.volumeMounts"), errors);
     let supported = ["Always", "IfNotPresent", "Never"];
     let policy = container.image_pull_policy.as_deref().unwrap_or("");
     if !supported.contains(&policy) {
         errors.not_supported(format!("{path}.imagePullPolicy"), quoted(policy), &supported);
     }
     if let Some(amounts) = &container.resources {
-        resources(amounts, &format!("{path}.resources"), errors);
+        resources(amounts, format_args!("{path}.resources"), errors);
     }
 }
 
 /// kubernetes: `validateContainerPorts`.
-fn ports(ports: &[ContainerPort], path: &str, errors: &mut FieldErrors) {
+fn ports(ports: &[ContainerPort], path: Arguments<'_>, errors: &mut FieldErrors) {
     let range = "must be between 1 and 65535, inclusive";
     let mut names = BTreeSet::new();
     for (at, port) in ports.iter().enumerate() {
-        let path = format!("{path}[{at}]");
+        let path = format_args!("{path}[{at}]");
         if let Some(name) = port.name.as_deref().filter(|name| !name.is_empty()) {
             let messages = port_name(name);
             if messages.is_empty() && !names.insert(name) {
@@ -101,7 +102,7 @@ fn ports(ports: &[ContainerPort], path: &str, errors: &mut FieldErrors) {
 }
 
 /// kubernetes: `ValidateEnv`, `validateEnvVarValueFrom`.
-fn env(variable: &EnvVar, path: &str, errors: &mut FieldErrors) {
+fn env(variable: &EnvVar, path: Arguments<'_>, errors: &mut FieldErrors) {
     if variable.name.is_empty() {
         errors.required(format!("{path}.name"), "");
     }
@@ -109,9 +110,9 @@ fn env(variable: &EnvVar, path: &str, errors: &mut FieldErrors) {
         errors.invalid(format!("{path}.name"), quoted(&variable.name), message);
     }
     let Some(source) = &variable.value_from else { return };
-    let path = format!("{path}.valueFrom");
+    let path = format_args!("{path}.valueFrom");
     if let Some(field) = &source.field_ref {
-        field_ref(field, &format!("{path}.fieldRef"), errors);
+        field_ref(field, format_args!("{path}.fieldRef"), errors);
     }
     let count = sources(source);
     let has_value = variable.value.as_ref().is_some_and(|value| !value.is_empty());
@@ -154,11 +155,11 @@ const OTHER_FIELD_PATHS: [&str; 5] =
     ["metadata.annotations", "metadata.labels", "spec.restartPolicy", "spec.schedulerName", "status.phase"];
 
 /// kubernetes: `validateObjectFieldSelector`, `ConvertDownwardAPIFieldLabel`.
-fn field_ref(field: &ObjectFieldSelector, path: &str, errors: &mut FieldErrors) {
-    let at = format!("{path}.fieldPath");
+fn field_ref(field: &ObjectFieldSelector, path: Arguments<'_>, errors: &mut FieldErrors) {
+    let at = format_args!("{path}.fieldPath");
     let (version, given) = (field.api_version.as_deref().unwrap_or(""), field.field_path.as_str());
     let mut unconverted = |why: String| {
-        errors.invalid(&at, quoted(given), format!("error converting fieldPath: {why}"));
+        errors.invalid(at, quoted(given), format!("error converting fieldPath: {why}"));
     };
     if given.is_empty() {
         errors.required(at, "");
@@ -184,10 +185,10 @@ fn field_ref(field: &ObjectFieldSelector, path: &str, errors: &mut FieldErrors) 
 }
 
 /// kubernetes: `ValidateVolumeMounts`, names and paths.
-fn mounts(mounts: &[VolumeMount], volumes: &BTreeSet<&str>, path: &str, errors: &mut FieldErrors) {
+fn mounts(mounts: &[VolumeMount], volumes: &BTreeSet<&str>, path: Arguments<'_>, errors: &mut FieldErrors) {
     let mut paths = BTreeSet::new();
     for (at, mount) in mounts.iter().enumerate() {
-        let path = format!("{path}[{at}]");
+        let path = format_args!("{path}[{at}]");
         if mount.name.is_empty() {
             errors.required(format!("{path}.name"), "");
         }
@@ -212,7 +213,7 @@ fn is_huge_pages(resource: &str) -> bool {
 }
 
 /// kubernetes: `validateContainerResourceName`.
-fn resource_name(resource: &str, path: &str, errors: &mut FieldErrors) {
+fn resource_name(resource: &str, path: Arguments<'_>, errors: &mut FieldErrors) {
     let messages = qualified_name(resource);
     if !messages.is_empty() {
         messages.into_iter().for_each(|message| errors.invalid(path, quoted(resource), message));
@@ -258,7 +259,7 @@ fn is_standard(resource: &str) -> bool {
     OTHERS.contains(&resource) || resource.starts_with("requests.hugepages-")
 }
 
-fn amount(resource: &str, value: Amount, path: &str, errors: &mut FieldErrors) {
+fn amount(resource: &str, value: Amount, path: Arguments<'_>, errors: &mut FieldErrors) {
     resource_name(resource, path, errors);
     if value.is_negative() {
         errors.invalid(path, quoted(&value.canonical()), "must be greater than or equal to 0");
@@ -269,21 +270,21 @@ fn amount(resource: &str, value: Amount, path: &str, errors: &mut FieldErrors) {
 }
 
 /// kubernetes: `validateResourceRequirements`.
-fn resources(resources: &ResourceRequirements, path: &str, errors: &mut FieldErrors) {
+fn resources(resources: &ResourceRequirements, path: Arguments<'_>, errors: &mut FieldErrors) {
     // Decoding has refused what is no quantity.
     let parse = |Quantity(text): &Quantity| Amount::parse(text);
     for (resource, quantity) in resources.limits.iter().flatten() {
         if let Some(value) = parse(quantity) {
-            amount(resource, value, &format!("{path}.limits[{resource}]"), errors);
+            amount(resource, value, format_args!("{path}.limits[{resource}]"), errors);
         }
     }
     for (resource, quantity) in resources.requests.iter().flatten() {
         let Some(value) = parse(quantity) else { continue };
-        amount(resource, value, &format!("{path}.requests[{resource}]"), errors);
+        amount(resource, value, format_args!("{path}.requests[{resource}]"), errors);
         let may_overcommit = is_native(resource) && !is_huge_pages(resource);
         let limit = resources.limits.as_ref().and_then(|limits| limits.get(resource)).and_then(parse);
         let order = limit.map(|limit| (value.cmp(&limit), limit.canonical()));
-        let at = format!("{path}.requests");
+        let at = format_args!("{path}.requests");
         match order {
             Some((Ordering::Less | Ordering::Greater, limit)) if !may_overcommit => {
                 errors.invalid(at, quoted(&value.canonical()), format!("must be equal to {resource} limit of {limit}"));

@@ -4,6 +4,7 @@ use super::text::{dns_label, dns_subdomain, label_value, qualified_name};
 use crate::api::field::{FieldErrors, json, quoted};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Arguments;
 
 /// All keys and values of an object's annotations together (kubernetes: `TotalAnnotationSizeLimitB`).
 const ANNOTATION_BYTES_MAX: usize = 256 * 1024;
@@ -11,7 +12,7 @@ const ANNOTATION_BYTES_MAX: usize = 256 * 1024;
 type Texts = BTreeMap<String, String>;
 
 /// The metadata of a namespaced object whose name is a DNS subdomain.
-pub(super) fn validate(metadata: &ObjectMeta, path: &str, errors: &mut FieldErrors) {
+pub(super) fn validate(metadata: &ObjectMeta, path: Arguments<'_>, errors: &mut FieldErrors) {
     names(metadata, dns_subdomain, path, errors);
     let namespace = metadata.namespace.as_deref().unwrap_or("");
     for message in dns_label(namespace) {
@@ -22,17 +23,17 @@ pub(super) fn validate(metadata: &ObjectMeta, path: &str, errors: &mut FieldErro
 
 /// The metadata of a namespace, whose name is a DNS label.
 pub(in crate::api) fn validate_of_namespace(metadata: &ObjectMeta, errors: &mut FieldErrors) {
-    names(metadata, dns_label, "metadata", errors);
-    contents(metadata, "metadata", errors);
+    names(metadata, dns_label, format_args!("metadata"), errors);
+    contents(metadata, format_args!("metadata"), errors);
 }
 
 /// The metadata of an object in no namespace whose name is a DNS subdomain.
 pub(in crate::api) fn validate_of_cluster(metadata: &ObjectMeta, errors: &mut FieldErrors) {
-    names(metadata, dns_subdomain, "metadata", errors);
-    contents(metadata, "metadata", errors);
+    names(metadata, dns_subdomain, format_args!("metadata"), errors);
+    contents(metadata, format_args!("metadata"), errors);
 }
 
-fn names(metadata: &ObjectMeta, rule: fn(&str) -> Vec<String>, path: &str, errors: &mut FieldErrors) {
+fn names(metadata: &ObjectMeta, rule: fn(&str) -> Vec<String>, path: Arguments<'_>, errors: &mut FieldErrors) {
     let prefix = metadata.generate_name.as_deref().unwrap_or("");
     if !prefix.is_empty() {
         for message in rule(&without_trailing_dash(prefix)) {
@@ -49,11 +50,11 @@ fn names(metadata: &ObjectMeta, rule: fn(&str) -> Vec<String>, path: &str, error
     }
 }
 
-fn contents(metadata: &ObjectMeta, path: &str, errors: &mut FieldErrors) {
-    labels(metadata.labels.as_ref(), &format!("{path}.labels"), errors);
-    annotations(metadata.annotations.as_ref(), &format!("{path}.annotations"), errors);
-    owners(metadata.owner_references.as_deref().unwrap_or(&[]), &format!("{path}.ownerReferences"), errors);
-    finalizers(metadata.finalizers.as_deref().unwrap_or(&[]), &format!("{path}.finalizers"), errors);
+fn contents(metadata: &ObjectMeta, path: Arguments<'_>, errors: &mut FieldErrors) {
+    labels(metadata.labels.as_ref(), format_args!("{path}.labels"), errors);
+    annotations(metadata.annotations.as_ref(), format_args!("{path}.annotations"), errors);
+    owners(metadata.owner_references.as_deref().unwrap_or(&[]), format_args!("{path}.ownerReferences"), errors);
+    finalizers(metadata.finalizers.as_deref().unwrap_or(&[]), format_args!("{path}.finalizers"), errors);
 }
 
 /// A prefix may end with a dash, because characters follow (kubernetes: `maskTrailingDash`).
@@ -68,7 +69,7 @@ fn without_trailing_dash(prefix: &str) -> String {
 }
 
 /// kubernetes: `ValidateLabels`.
-pub(super) fn labels(labels: Option<&Texts>, path: &str, errors: &mut FieldErrors) {
+pub(super) fn labels(labels: Option<&Texts>, path: Arguments<'_>, errors: &mut FieldErrors) {
     for (key, value) in labels.into_iter().flatten() {
         for message in qualified_name(key) {
             errors.invalid(path, quoted(key), message);
@@ -80,7 +81,7 @@ pub(super) fn labels(labels: Option<&Texts>, path: &str, errors: &mut FieldError
 }
 
 /// kubernetes: `ValidateAnnotations`; upper case does not matter in keys.
-pub(super) fn annotations(annotations: Option<&Texts>, path: &str, errors: &mut FieldErrors) {
+pub(super) fn annotations(annotations: Option<&Texts>, path: Arguments<'_>, errors: &mut FieldErrors) {
     for key in annotations.into_iter().flat_map(BTreeMap::keys) {
         for message in qualified_name(&key.to_lowercase()) {
             errors.invalid(path, quoted(key), message);
@@ -93,7 +94,7 @@ pub(super) fn annotations(annotations: Option<&Texts>, path: &str, errors: &mut 
 }
 
 /// kubernetes: `ValidateOwnerReferences`.
-fn owners(owners: &[OwnerReference], path: &str, errors: &mut FieldErrors) {
+fn owners(owners: &[OwnerReference], path: Arguments<'_>, errors: &mut FieldErrors) {
     let mut controller: Option<String> = None;
     for owner in owners {
         let version = owner.api_version.rsplit('/').next().unwrap_or("");
@@ -123,7 +124,7 @@ fn owners(owners: &[OwnerReference], path: &str, errors: &mut FieldErrors) {
 }
 
 /// kubernetes: `ValidateFinalizers`.
-fn finalizers(finalizers: &[String], path: &str, errors: &mut FieldErrors) {
+fn finalizers(finalizers: &[String], path: Arguments<'_>, errors: &mut FieldErrors) {
     for finalizer in finalizers {
         for message in qualified_name(finalizer) {
             errors.invalid(path, quoted(finalizer), message);
@@ -137,7 +138,12 @@ fn finalizers(finalizers: &[String], path: &str, errors: &mut FieldErrors) {
 }
 
 /// What may not change in an update (kubernetes: `ValidateObjectMetaUpdate`); the syntax again.
-pub(in crate::api) fn validate_update(new: &ObjectMeta, old: &ObjectMeta, path: &str, errors: &mut FieldErrors) {
+pub(in crate::api) fn validate_update(
+    new: &ObjectMeta,
+    old: &ObjectMeta,
+    path: Arguments<'_>,
+    errors: &mut FieldErrors,
+) {
     if old.deletion_timestamp.is_some() {
         let known: BTreeSet<&String> = old.finalizers.iter().flatten().collect();
         let added: BTreeSet<&String> = new.finalizers.iter().flatten().filter(|name| !known.contains(name)).collect();
@@ -164,7 +170,7 @@ pub(in crate::api) fn validate_update(new: &ObjectMeta, old: &ObjectMeta, path: 
         json(&new.deletion_grace_period_seconds),
         json(&old.deletion_grace_period_seconds),
     );
-    labels(new.labels.as_ref(), &format!("{path}.labels"), errors);
-    annotations(new.annotations.as_ref(), &format!("{path}.annotations"), errors);
-    owners(new.owner_references.as_deref().unwrap_or(&[]), &format!("{path}.ownerReferences"), errors);
+    labels(new.labels.as_ref(), format_args!("{path}.labels"), errors);
+    annotations(new.annotations.as_ref(), format_args!("{path}.annotations"), errors);
+    owners(new.owner_references.as_deref().unwrap_or(&[]), format_args!("{path}.ownerReferences"), errors);
 }

@@ -36,7 +36,7 @@ pub(super) fn validate_create(job: &Job) -> Vec<FieldError> {
 fn validate_job(job: &Job, errors: &mut FieldErrors) {
     let absent = JobSpec::default();
     let spec = job.spec.as_ref().unwrap_or(&absent);
-    meta::validate(&job.metadata, "metadata", errors);
+    meta::validate(&job.metadata, format_args!("metadata"), errors);
     selector::generated(job, spec, errors);
     validate_spec(spec, errors);
     pod_hostname(job, spec, errors);

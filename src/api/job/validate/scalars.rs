@@ -3,6 +3,7 @@
 use super::text::{dns_subdomain, http_path};
 use crate::api::field::{FieldErrors, quoted};
 use k8s_openapi::api::batch::v1::JobSpec;
+use std::fmt::Display;
 
 /// kubernetes: `maxParallelismForIndexedJob`.
 const INDEXED_PARALLELISM_MAX: i32 = 100_000;
@@ -17,7 +18,7 @@ const HIGH_COMPLETIONS_FAILED_INDEXES_MAX: i32 = 10_000;
 /// kubernetes: `maxManagedByLength`.
 const MANAGED_BY_BYTES_MAX: usize = 63;
 
-pub(super) fn not_negative(value: Option<i64>, path: &str, errors: &mut FieldErrors) {
+pub(super) fn not_negative(value: Option<i64>, path: impl Display, errors: &mut FieldErrors) {
     if let Some(value) = value.filter(|&value| value < 0) {
         errors.invalid(path, value.to_string(), "must be greater than or equal to 0");
     }

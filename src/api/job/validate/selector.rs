@@ -9,29 +9,32 @@ use std::collections::BTreeMap;
 
 type Labels = BTreeMap<String, String>;
 
-fn template_labels(spec: &JobSpec) -> Labels {
-    spec.template.metadata.as_ref().and_then(|metadata| metadata.labels.clone()).unwrap_or_default()
+fn template_labels(spec: &JobSpec) -> &Labels {
+    const NONE: &Labels = &Labels::new();
+    spec.template.metadata.as_ref().and_then(|metadata| metadata.labels.as_ref()).unwrap_or(NONE)
 }
 
 /// The generated labels are on the template and the selector is the generated one (kubernetes:
 /// `validateGeneratedSelector`).
 pub(super) fn generated(job: &Job, spec: &JobSpec, errors: &mut FieldErrors) {
     let (Some(selector), false) = (&spec.selector, spec.manual_selector == Some(true)) else { return };
-    let uid = job.metadata.uid.clone().unwrap_or_default();
-    let name = job.metadata.name.clone().unwrap_or_default();
-    let wanted = [(LEGACY_CONTROLLER_UID, &uid), (LEGACY_JOB_NAME, &name), (CONTROLLER_UID, &uid), (JOB_NAME, &name)];
+    let uid = job.metadata.uid.as_deref().unwrap_or_default();
+    let name = job.metadata.name.as_deref().unwrap_or_default();
+    let wanted = [(LEGACY_CONTROLLER_UID, uid), (LEGACY_JOB_NAME, name), (CONTROLLER_UID, uid), (JOB_NAME, name)];
     let labels = template_labels(spec);
     for (key, value) in wanted {
-        let path = format!("spec.template.metadata.labels[{key}]");
-        let detail = format!("must be '{value}'");
-        match labels.get(key) {
+        let found = labels.get(key);
+        if found.is_some_and(|found| found == value) {
+            continue;
+        }
+        let (path, detail) = (format_args!("spec.template.metadata.labels[{key}]"), format!("must be '{value}'"));
+        match found {
             None => errors.required(path, detail),
-            Some(found) if found != value => errors.invalid(path, quoted(found), detail),
-            Some(_) => {}
+            Some(found) => errors.invalid(path, quoted(found), detail),
         }
     }
-    let wanted: Labels = wanted.into_iter().map(|(key, value)| (key.to_owned(), value.clone())).collect();
-    if matches(selector, &wanted) == Some(false) {
+    let generated = |key: &str| wanted.iter().find(|(wanted, _)| *wanted == key).map(|(_, value)| *value);
+    if matches(selector, generated) == Some(false) {
         errors.invalid("spec.selector", json(selector), "`selector` not auto-generated");
     }
 }
@@ -44,17 +47,22 @@ pub(super) fn validate(spec: &JobSpec, errors: &mut FieldErrors) {
     }
     let labels = template_labels(spec);
     // A nil selector finds nothing.
-    if spec.selector.as_ref().map_or(Some(false), |selector| matches(selector, &labels)) == Some(false) {
+    if spec
+        .selector
+        .as_ref()
+        .map_or(Some(false), |selector| matches(selector, |key| labels.get(key).map(String::as_str)))
+        == Some(false)
+    {
         let detail = "`selector` does not match template `labels`";
-        errors.invalid("spec.template.metadata.labels", json(&labels), detail);
+        errors.invalid("spec.template.metadata.labels", json(labels), detail);
     }
 }
 
 /// kubernetes: `ValidateLabelSelector`.
 fn syntax(selector: &LabelSelector, errors: &mut FieldErrors) {
-    super::meta::labels(selector.match_labels.as_ref(), "spec.selector.matchLabels", errors);
+    super::meta::labels(selector.match_labels.as_ref(), format_args!("spec.selector.matchLabels"), errors);
     for (at, rule) in selector.match_expressions.iter().flatten().enumerate() {
-        let path = format!("spec.selector.matchExpressions[{at}]");
+        let path = format_args!("spec.selector.matchExpressions[{at}]");
         let values = rule.values.as_deref().unwrap_or(&[]);
         match rule.operator.as_str() {
             "In" | "NotIn" if values.is_empty() => {
@@ -81,10 +89,10 @@ fn syntax(selector: &LabelSelector, errors: &mut FieldErrors) {
 }
 
 /// Whether the labels are found; `None` when the selector has no meaning (its own error says so).
-fn matches(selector: &LabelSelector, labels: &Labels) -> Option<bool> {
-    let mut found = selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
+fn matches<'a>(selector: &LabelSelector, label: impl Fn(&str) -> Option<&'a str>) -> Option<bool> {
+    let mut found = selector.match_labels.iter().flatten().all(|(key, value)| label(key) == Some(value));
     for rule in selector.match_expressions.iter().flatten() {
-        let label = labels.get(&rule.key);
+        let label = label(&rule.key);
         let listed = label.is_some_and(|value| rule.values.iter().flatten().any(|wanted| wanted == value));
         found &= match rule.operator.as_str() {
             "In" => listed,

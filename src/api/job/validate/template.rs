@@ -6,51 +6,56 @@ use super::{containers, meta};
 use crate::api::field::{FieldErrors, quoted};
 use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec, Toleration, Volume};
 use std::collections::BTreeSet;
+use std::fmt::Arguments;
 
 /// What `spec.template` breaks.
 pub(super) fn validate(template: &PodTemplateSpec, errors: &mut FieldErrors) {
     let metadata = template.metadata.as_ref();
     // The reference leaves `metadata` out of these two paths.
-    meta::labels(metadata.and_then(|metadata| metadata.labels.as_ref()), "spec.template.labels", errors);
-    meta::annotations(metadata.and_then(|metadata| metadata.annotations.as_ref()), "spec.template.annotations", errors);
+    meta::labels(metadata.and_then(|metadata| metadata.labels.as_ref()), format_args!("spec.template.labels"), errors);
+    meta::annotations(
+        metadata.and_then(|metadata| metadata.annotations.as_ref()),
+        format_args!("spec.template.annotations"),
+        errors,
+    );
     let Some(pod) = &template.spec else { return };
-    pod_spec(pod, "spec.template.spec", errors);
+    pod_spec(pod, format_args!("spec.template.spec"), errors);
     if pod.ephemeral_containers.as_ref().is_some_and(|containers| !containers.is_empty()) {
         let path = "spec.template.spec.ephemeralContainers";
         errors.forbidden(path, "ephemeral containers not allowed in pod template");
     }
 }
 
-fn pod_spec(pod: &PodSpec, path: &str, errors: &mut FieldErrors) {
+fn pod_spec(pod: &PodSpec, path: Arguments<'_>, errors: &mut FieldErrors) {
     // The reference warns about a negative grace and takes it as 1 s; here it is refused (see `model::PodTemplate`).
     let grace = pod.termination_grace_period_seconds;
-    super::scalars::not_negative(grace, &format!("{path}.terminationGracePeriodSeconds"), errors);
-    volumes(pod.volumes.as_deref().unwrap_or(&[]), &format!("{path}.volumes"), errors);
+    super::scalars::not_negative(grace, format_args!("{path}.terminationGracePeriodSeconds"), errors);
+    volumes(pod.volumes.as_deref().unwrap_or(&[]), format_args!("{path}.volumes"), errors);
     containers::validate(pod, path, errors);
-    one_of(&pod.restart_policy, &["Always", "OnFailure", "Never"], format!("{path}.restartPolicy"), errors);
+    one_of(&pod.restart_policy, &["Always", "OnFailure", "Never"], format_args!("{path}.restartPolicy"), errors);
     let policies = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
-    one_of(&pod.dns_policy, &policies, format!("{path}.dnsPolicy"), errors);
-    meta::labels(pod.node_selector.as_ref(), &format!("{path}.nodeSelector"), errors);
-    name(&pod.service_account_name, dns_subdomain, format!("{path}.serviceAccountName"), errors);
-    name(&pod.node_name, dns_subdomain, format!("{path}.nodeName"), errors);
+    one_of(&pod.dns_policy, &policies, format_args!("{path}.dnsPolicy"), errors);
+    meta::labels(pod.node_selector.as_ref(), format_args!("{path}.nodeSelector"), errors);
+    name(&pod.service_account_name, dns_subdomain, format_args!("{path}.serviceAccountName"), errors);
+    name(&pod.node_name, dns_subdomain, format_args!("{path}.nodeName"), errors);
     if let Some(seconds) = pod.active_deadline_seconds.filter(|seconds| !(1..=i64::from(i32::MAX)).contains(seconds)) {
         let detail = "must be between 1 and 2147483647, inclusive";
         errors.invalid(format!("{path}.activeDeadlineSeconds"), seconds.to_string(), detail);
     }
-    name(&pod.hostname, dns_label, format!("{path}.hostname"), errors);
-    name(&pod.subdomain, dns_label, format!("{path}.subdomain"), errors);
+    name(&pod.hostname, dns_label, format_args!("{path}.hostname"), errors);
+    name(&pod.subdomain, dns_label, format_args!("{path}.subdomain"), errors);
     for (at, toleration) in pod.tolerations.iter().flatten().enumerate() {
-        tolerate(toleration, &format!("{path}.tolerations[{at}]"), errors);
+        tolerate(toleration, format_args!("{path}.tolerations[{at}]"), errors);
     }
-    name(&pod.priority_class_name, dns_subdomain, format!("{path}.priorityClassName"), errors);
+    name(&pod.priority_class_name, dns_subdomain, format_args!("{path}.priorityClassName"), errors);
     if pod.preemption_policy.is_some() {
         let policies = ["Never", "PreemptLowerPriority"];
-        one_of(&pod.preemption_policy, &policies, format!("{path}.preemptionPolicy"), errors);
+        one_of(&pod.preemption_policy, &policies, format_args!("{path}.preemptionPolicy"), errors);
     }
 }
 
 /// A word of a list; defaults have replaced an empty one.
-fn one_of(value: &Option<String>, supported: &[&str], path: String, errors: &mut FieldErrors) {
+fn one_of(value: &Option<String>, supported: &[&str], path: Arguments<'_>, errors: &mut FieldErrors) {
     match value.as_deref().unwrap_or("") {
         "" => errors.required(path, ""),
         value if supported.contains(&value) => {}
@@ -59,32 +64,32 @@ fn one_of(value: &Option<String>, supported: &[&str], path: String, errors: &mut
 }
 
 /// An optional name; an empty one is none.
-fn name(value: &Option<String>, rule: fn(&str) -> Vec<String>, path: String, errors: &mut FieldErrors) {
+fn name(value: &Option<String>, rule: fn(&str) -> Vec<String>, path: Arguments<'_>, errors: &mut FieldErrors) {
     let Some(value) = value.as_deref().filter(|value| !value.is_empty()) else { return };
     for message in rule(value) {
-        errors.invalid(&path, quoted(value), message);
+        errors.invalid(path, quoted(value), message);
     }
 }
 
 /// kubernetes: `ValidateVolumes`, without the sources.
-fn volumes(volumes: &[Volume], path: &str, errors: &mut FieldErrors) {
+fn volumes(volumes: &[Volume], path: Arguments<'_>, errors: &mut FieldErrors) {
     let mut names = BTreeSet::new();
     for (at, volume) in volumes.iter().enumerate() {
-        let path = format!("{path}[{at}].name");
+        let path = format_args!("{path}[{at}].name");
         if volume.name.is_empty() {
-            errors.required(&path, "");
+            errors.required(path, "");
         }
         for message in Some(&volume.name).filter(|name| !name.is_empty()).into_iter().flat_map(|name| dns_label(name)) {
-            errors.invalid(&path, quoted(&volume.name), message);
+            errors.invalid(path, quoted(&volume.name), message);
         }
         if !names.insert(&volume.name) {
-            errors.duplicate(&path, quoted(&volume.name));
+            errors.duplicate(path, quoted(&volume.name));
         }
     }
 }
 
 /// kubernetes: `ValidateTolerations`.
-fn tolerate(toleration: &Toleration, path: &str, errors: &mut FieldErrors) {
+fn tolerate(toleration: &Toleration, path: Arguments<'_>, errors: &mut FieldErrors) {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let (key, operator) = (text(&toleration.key), text(&toleration.operator));
     let (value, effect) = (text(&toleration.value), text(&toleration.effect));

@@ -11,7 +11,7 @@ use serde::Serialize;
 pub(in crate::api::job) fn validate_update(new: &Job, old: &Job) -> Vec<FieldError> {
     let mut errors = FieldErrors::default();
     super::validate_job(new, &mut errors);
-    meta::validate_update(&new.metadata, &old.metadata, "metadata", &mut errors);
+    meta::validate_update(&new.metadata, &old.metadata, format_args!("metadata"), &mut errors);
     let absent = JobSpec::default();
     let (new, old) = (new.spec.as_ref().unwrap_or(&absent), old.spec.as_ref().unwrap_or(&absent));
     super::validate_spec(new, &mut errors);

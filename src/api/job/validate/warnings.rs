@@ -7,6 +7,7 @@ use crate::base::Quantity;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Container;
 use std::collections::BTreeSet;
+use std::fmt::Arguments;
 
 /// Adds the warnings about a valid Job, in the reference's order.
 pub(in crate::api::job) fn warnings(job: &Job, texts: &mut Warnings) {
@@ -30,12 +31,12 @@ pub(in crate::api::job) fn warnings(job: &Job, texts: &mut Warnings) {
         );
     }
     for (at, container) in spec.template.spec.iter().flat_map(|pod| &pod.containers).enumerate() {
-        of_container(container, &format!("spec.template.spec.containers[{at}]"), texts);
+        of_container(container, format_args!("spec.template.spec.containers[{at}]"), texts);
     }
 }
 
 /// kubernetes: `GetWarningsForPodTemplate`, the parts about fields that are offered.
-fn of_container(container: &Container, path: &str, texts: &mut Warnings) {
+fn of_container(container: &Container, path: Arguments<'_>, texts: &mut Warnings) {
     let amounts = container.resources.as_ref();
     let (limits, requests) =
         (amounts.and_then(|amounts| amounts.limits.as_ref()), amounts.and_then(|amounts| amounts.requests.as_ref()));

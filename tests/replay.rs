@@ -72,7 +72,7 @@ impl History {
 
     fn writes(&mut self, kind: Kind, namespace: &str, name: &str, rv: u64, json: Option<String>) {
         let json = json.map(Into::into);
-        self.batch.docs.push(DocWrite { kind, namespace: namespace.into(), name: name.into(), rv, json });
+        self.batch.docs.push(DocWrite { kind, job: None, namespace: namespace.into(), name: name.into(), rv, json });
     }
 
     fn next_batch(&mut self) -> Batch {

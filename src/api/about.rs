@@ -8,9 +8,8 @@ use super::resources::GROUP_VERSIONS;
 use super::router::{Query, json as answer};
 use crate::engine::{Handle, Health};
 use axum::Router;
-use axum::extract::{FromRef, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware::Next;
+use axum::extract::{FromRef, State};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use serde_json::json;
@@ -39,14 +38,6 @@ pub(super) async fn nothing(uri: Uri) -> Response {
         return Status::unknown_resource().into_response();
     }
     text(StatusCode::NOT_FOUND, "404 page not found\n".to_owned())
-}
-
-/// Refuses HEAD, which the router would answer as a GET; Kubernetes has no such verb.
-pub(super) async fn refuse_head(request: Request, next: Next) -> Response {
-    if request.method() == Method::HEAD {
-        return Status::method_not_allowed().into_response();
-    }
-    next.run(request).await
 }
 
 async fn paths() -> Response {

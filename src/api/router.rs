@@ -11,10 +11,11 @@ use crate::modules::Modules;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Path, Request, State};
+use axum::handler::Handler;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::MethodRouter;
 use http_body_util::LengthLimitError;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
@@ -113,13 +114,17 @@ pub(super) fn router(served: Served) -> Router {
         )
         .route("/api/v1/nodes", collection(&list::NODES))
         .route("/api/v1/nodes/{name}", object(&list::NODES))
-        .route_layer(axum::middleware::from_fn(about::refuse_head))
         .merge(about::routes())
         .merge(discovery::routes())
         .merge(openapi::routes())
         .method_not_allowed_fallback(async || Status::method_not_allowed())
         .fallback(about::nothing)
         .with_state(served)
+}
+
+/// GET without HEAD, which axum would answer like it; Kubernetes has no such verb.
+pub(super) fn get<H: Handler<T, Served>, T: 'static>(handler: H) -> MethodRouter<Served> {
+    axum::routing::get(handler).head(async || Status::method_not_allowed())
 }
 
 /// What handlers return.

@@ -207,7 +207,7 @@ impl State {
         rv
     }
 
-    /// Puts a document into the batch, or takes it away, with a version of the fact that came just before.
+    /// Puts a document into the batch, or takes it away, with a version of the fact that came just before and is about it.
     pub(super) fn write_doc(
         fx: &mut Effects,
         kind: Kind,
@@ -216,8 +216,10 @@ impl State {
         rv: u64,
         doc: Option<&Arc<str>>,
     ) {
+        let job = fx.batch.facts.last().and_then(Fact::job).filter(|_| kind == Kind::Job);
         fx.batch.docs.push(DocWrite {
             kind,
+            job,
             namespace: Arc::clone(namespace),
             name: Arc::clone(name),
             rv,

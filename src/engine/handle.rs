@@ -58,6 +58,15 @@ pub enum RequestError {
     Refused(#[from] WriteError),
 }
 
+/// Rings when it goes, also with a request that nobody waits for any more.
+struct Bell<'a>(&'a Inbox);
+
+impl Drop for Bell<'_> {
+    fn drop(&mut self) {
+        self.0.ring();
+    }
+}
+
 impl Handle {
     pub(super) fn new(view: Arc<View>, logs: Arc<Logs>, compiler: Compiler, pods_max: u32) -> Self {
         Self(Arc::new(Shared {
@@ -122,7 +131,8 @@ impl Handle {
     /// From now on no pod starts; those that run go on.
     pub fn drain(&self) {
         // A full inbox is one that nobody drains in time: the engine is stopped a moment later all the same.
-        _ = self.0.inbox.write(Input::Drain);
+        _ = self.0.inbox.put(Input::Drain);
+        self.0.inbox.ring();
     }
 
     /// Deletes a Job and its pods; resolves once it is durable. They are gone from the view by then, and their guests were
@@ -174,10 +184,15 @@ impl Handle {
 
     async fn ask(&self, input: impl FnOnce(Ticket) -> Input) -> Result<Written, RequestError> {
         let answer = self.send(input)?;
+        let bell = Bell(&self.0.inbox);
+        // Requests that came together are one batch: the others get their turn first.
+        tokio::task::yield_now().await;
+        drop(bell);
         let reply = answer.await.unwrap_or_else(|_| Err(self.stopped()))?;
         Ok(reply?)
     }
 
+    /// Puts a write into the inbox; the caller rings.
     fn send(
         &self,
         input: impl FnOnce(Ticket) -> Input,
@@ -185,7 +200,7 @@ impl Handle {
         let ticket = self.0.tickets.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
         self.lock_waiting().insert(ticket, sender);
-        self.0.inbox.write(input(ticket)).map_err(|not_taken| {
+        self.0.inbox.put(input(ticket)).map_err(|not_taken| {
             self.lock_waiting().remove(&ticket);
             match not_taken {
                 NotTaken::Full => RequestError::Busy,
@@ -245,6 +260,7 @@ impl Handle {
                 self.send(|ticket| Input::CreateDoc(ticket, new)).ok()
             })
             .collect();
+        self.0.inbox.ring();
         for answer in answers {
             _ = answer.blocking_recv();
         }

@@ -11,6 +11,9 @@ pub(super) const WRITES_MAX: usize = 4096;
 /// Reports that wait, at the most; a worker with one more waits itself.
 const REPORTS_MAX: usize = 256;
 
+/// So many writes are worth a waking, although more are coming: the threads work side by side.
+const RING_EVERY: usize = 16;
+
 /// The longest the control thread sleeps without a deadline.
 const NAP: Duration = Duration::from_secs(3600);
 
@@ -41,8 +44,8 @@ impl Inbox {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a client's write.
-    pub(super) fn write(&self, input: Input) -> Result<(), NotTaken> {
+    /// Adds a client's write. Nobody hears of it before [`Inbox::ring`], so that several cost one waking, unless it is one of many.
+    pub(super) fn put(&self, input: Input) -> Result<(), NotTaken> {
         let mut waiting = self.lock();
         if waiting.closed {
             return Err(NotTaken::Closed);
@@ -52,9 +55,17 @@ impl Inbox {
         }
         waiting.writes += 1;
         waiting.inputs.push(input);
-        drop(waiting);
-        self.filled.notify_one();
+        if waiting.writes.is_multiple_of(RING_EVERY) {
+            self.filled.notify_one();
+        }
         Ok(())
+    }
+
+    /// Tells the control thread of what was put.
+    pub(super) fn ring(&self) {
+        if !self.lock().inputs.is_empty() {
+            self.filled.notify_one();
+        }
     }
 
     /// Adds a worker's report; waits while too many are here. Once closed, reports are dropped: the pods they speak of
@@ -106,12 +117,12 @@ mod tests {
     #[test]
     fn one_write_too_many_is_refused_and_room_comes_back() {
         let inbox = Inbox::default();
-        (0..WRITES_MAX as u64).for_each(|ticket| assert_eq!(inbox.write(write(ticket)), Ok(())));
-        assert_eq!(inbox.write(write(0)), Err(NotTaken::Full));
+        (0..WRITES_MAX as u64).for_each(|ticket| assert_eq!(inbox.put(write(ticket)), Ok(())));
+        assert_eq!(inbox.put(write(0)), Err(NotTaken::Full));
         let mut inputs = Vec::new();
         assert!(inbox.take(Time(0), Some(Time(0)), &mut inputs));
         assert_eq!(inputs.len(), WRITES_MAX);
-        assert_eq!(inbox.write(write(0)), Ok(()));
+        assert_eq!(inbox.put(write(0)), Ok(()));
     }
 
     #[test]
@@ -134,7 +145,7 @@ mod tests {
         (0..REPORTS_MAX).for_each(|_| inbox.report(Report::default()));
         inbox.close();
         inbox.report(Report::default());
-        assert_eq!(inbox.write(write(0)), Err(NotTaken::Closed));
+        assert_eq!(inbox.put(write(0)), Err(NotTaken::Closed));
         assert!(!inbox.take(Time(0), None, &mut Vec::new()));
     }
 }

@@ -32,6 +32,9 @@ const TURN_MAX: usize = 256;
 /// of other Jobs wait.
 const LAUNCHING_MS: u64 = 2;
 
+/// The same when a Job may be waiting for what has ended, ms.
+const NEWS_MS: u64 = 1;
+
 /// A parked pod's output is flushed when it has this many bytes, or [`FLUSH_AFTER`] its first one.
 const FLUSH_BYTES: usize = 16 << 10;
 
@@ -283,10 +286,10 @@ impl<R: Runtime> Worker<R> {
         true
     }
 
-    /// Starts queued pods, at least one if there is room, until a tick or a stop comes, it took long enough, or the last one that
-    /// is here of a Job has ended: its end is news, and its Job may be waiting for nothing else.
+    /// Starts queued pods, at least one if there is room, until a tick or a stop comes, or it took long enough: less when the last
+    /// one that is here of a Job has ended, because that is news, and its Job may be waiting for nothing else.
     fn launch_queued(&mut self) {
-        let (tick, start) = (self.seat.ticker.now(), self.now);
+        let (tick, start, mut has_news) = (self.seat.ticker.now(), self.now, false);
         for _ in 0..TURN_MAX {
             if !self.can_launch() {
                 return;
@@ -294,8 +297,9 @@ impl<R: Runtime> Worker<R> {
             let Some(queued) = self.queue.pop() else { return };
             let job = queued.launch.job;
             self.launch(queued);
-            let is_last = !self.queue.has(job) && self.report.exits.last().is_some_and(|exit| exit.job == job);
-            if is_last || self.is_interrupted(tick) || self.now.since_ms(start) >= LAUNCHING_MS {
+            has_news |= !self.queue.has(job) && self.report.exits.last().is_some_and(|exit| exit.job == job);
+            let launching_ms = if has_news { NEWS_MS } else { LAUNCHING_MS };
+            if self.is_interrupted(tick) || self.now.since_ms(start) >= launching_ms {
                 return;
             }
         }

@@ -1,6 +1,7 @@
 //! What is committed at once, and how it lies on disk.
 
 use super::fact::Fact;
+use crate::base::JobId;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ pub enum Kind {
 pub struct DocWrite {
     /// Kind.
     pub kind: Kind,
+    /// The Job whose document it is, if it is one's.
+    pub job: Option<JobId>,
     /// Namespace, empty for kinds without one.
     pub namespace: Arc<str>,
     /// Name.

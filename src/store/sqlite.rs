@@ -21,13 +21,16 @@ pub const CEILING_BLOCK: u64 = 1 << 20;
 const APPLICATION_ID: i64 = 0x434f_5241;
 
 /// The version of the tables.
-const STORE_FORMAT: i64 = 2;
+const STORE_FORMAT: i64 = 3;
 
-/// What the tables hold. `gen` numbers the fold that wrote a row, see `folds.rs`; `seq` never comes again.
+/// What the tables hold. `gen` numbers the fold that wrote a row, see `folds.rs`; `seq` never comes again. Documents of Jobs
+/// have the Jobs' numbers as keys, so that new ones lie side by side and few pages are written for many.
 const TABLES: &str = "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
     CREATE TABLE docs (kind INTEGER, ns TEXT, name TEXT, rv INTEGER NOT NULL, json TEXT NOT NULL,
         PRIMARY KEY (kind, ns, name));
+    CREATE TABLE job_docs (job INTEGER PRIMARY KEY, ns TEXT NOT NULL, name TEXT NOT NULL, rv INTEGER NOT NULL,
+        json TEXT NOT NULL);
     CREATE TABLE jobs (id INTEGER, gen INTEGER, state BLOB NOT NULL, PRIMARY KEY (id, gen)) WITHOUT ROWID;
     CREATE TABLE chunks (job INTEGER, no INTEGER, gen INTEGER, records BLOB NOT NULL, PRIMARY KEY (job, no, gen));
     CREATE TABLE removed (job INTEGER, gen INTEGER, PRIMARY KEY (job, gen)) WITHOUT ROWID;
@@ -323,16 +326,20 @@ fn version(row: &Row<'_>, column: usize) -> Result<u64, RowError> {
 
 fn read_docs(tx: &Transaction<'_>) -> Result<Vec<DocWrite>, StoreError> {
     let text = |row: &Row<'_>, column| row.get::<_, String>(column).map(Arc::<str>::from);
-    each_row(tx, "docs", "SELECT kind, ns, name, rv, json FROM docs ORDER BY kind, ns, name", |row| {
+    let read = |row: &Row<'_>, kind, job| {
+        let (namespace, name) = (text(row, 1)?, text(row, 2)?);
+        Ok(DocWrite { kind, job, namespace, name, rv: version(row, 3)?, json: Some(text(row, 4)?) })
+    };
+    let mut docs = each_row(tx, "docs", "SELECT kind, ns, name, rv, json FROM docs ORDER BY kind, ns, name", |row| {
         let number: i64 = row.get(0)?;
-        Ok(DocWrite {
-            kind: kind_of(number).ok_or(RowError::Value(number))?,
-            namespace: text(row, 1)?,
-            name: text(row, 2)?,
-            rv: version(row, 3)?,
-            json: Some(text(row, 4)?),
-        })
-    })
+        read(row, kind_of(number).ok_or(RowError::Value(number))?, None)
+    })?;
+    docs.extend(each_row(tx, "job_docs", "SELECT job, ns, name, rv, json FROM job_docs ORDER BY job", |row| {
+        let number: i64 = row.get(0)?;
+        let job = u32::try_from(number).map_err(|_| RowError::Value(number))?;
+        read(row, Kind::Job, Some(JobId(job)))
+    })?);
+    Ok(docs)
 }
 
 type Jobs = (Vec<crate::model::JobRecord>, Vec<(JobId, JobStatus)>);
@@ -391,16 +398,20 @@ fn kind_number(kind: Kind) -> i64 {
 }
 
 fn kind_of(number: i64) -> Option<Kind> {
-    [Kind::Job, Kind::Namespace, Kind::PriorityClass].into_iter().find(|kind| kind_number(*kind) == number)
+    [Kind::Namespace, Kind::PriorityClass].into_iter().find(|kind| kind_number(*kind) == number)
 }
 
 fn write_doc(tx: &Transaction<'_>, doc: &DocWrite) -> rusqlite::Result<()> {
     let (kind, namespace, name) = (kind_number(doc.kind), &*doc.namespace, &*doc.name);
-    match &doc.json {
-        Some(json) => tx
+    match (&doc.json, doc.job) {
+        (Some(json), Some(job)) => tx
+            .prepare_cached("REPLACE INTO job_docs (job, ns, name, rv, json) VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![job.0, namespace, name, int(doc.rv), &**json])?,
+        (None, Some(job)) => tx.prepare_cached("DELETE FROM job_docs WHERE job = ?1")?.execute([job.0])?,
+        (Some(json), None) => tx
             .prepare_cached("REPLACE INTO docs (kind, ns, name, rv, json) VALUES (?1, ?2, ?3, ?4, ?5)")?
             .execute(params![kind, namespace, name, int(doc.rv), &**json])?,
-        None => tx
+        (None, None) => tx
             .prepare_cached("DELETE FROM docs WHERE kind = ?1 AND ns = ?2 AND name = ?3")?
             .execute(params![kind, namespace, name])?,
     };

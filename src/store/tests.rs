@@ -15,7 +15,8 @@ fn created(job: u32) -> Fact {
 }
 
 fn doc(name: &str, rv: u64, json: Option<&str>) -> DocWrite {
-    DocWrite { kind: Kind::Job, namespace: "default".into(), name: name.into(), rv, json: json.map(Into::into) }
+    let json = json.map(Into::into);
+    DocWrite { kind: Kind::Namespace, job: None, namespace: "".into(), name: name.into(), rv, json }
 }
 
 fn batch(first_rv: u64, facts: Vec<Fact>, docs: Vec<DocWrite>) -> Batch {
@@ -47,6 +48,11 @@ fn dir() -> (TempDir, PathBuf) {
     let dir = TempDir::new().expect("a directory");
     let path = dir.path().join("coracle.db");
     (dir, path)
+}
+
+fn job_doc(job: u32, rv: u64, json: Option<&str>) -> DocWrite {
+    let (kind, job, json) = (Kind::Job, Some(JobId(job)), json.map(Into::into));
+    DocWrite { kind, job, namespace: "default".into(), name: "pi".into(), rv, json }
 }
 
 /// What every new store does, wherever it lies.
@@ -334,11 +340,26 @@ fn tampered(path: &Path, sql: &str) -> Result<Recovered, StoreError> {
 }
 
 #[test]
+fn documents_of_jobs_are_kept_by_number() {
+    let (_dir, path) = dir();
+    let (mut store, _) = opened(&path);
+    let first = vec![job_doc(1, 1, Some("{}")), job_doc(2, 2, Some("{}")), doc("a", 3, Some("{}"))];
+    store.commit(&batch(1, vec![created(1), created(2), Fact::DocWritten], first)).expect("room");
+    let second = vec![job_doc(1, 4, None), job_doc(2, 5, Some("{\"a\":1}")), job_doc(3, 6, Some("{}"))];
+    let facts = vec![Fact::JobChanged { job: JobId(1) }, Fact::JobChanged { job: JobId(2) }, created(3)];
+    store.commit(&batch(4, facts, second)).expect("room");
+    drop(store);
+    let (_store, again) = opened(&path);
+    let kept = [doc("a", 3, Some("{}")), job_doc(2, 5, Some("{\"a\":1}")), job_doc(3, 6, Some("{}"))];
+    assert_eq!(again.docs, kept);
+}
+
+#[test]
 fn another_format_is_refused() {
     let (_dir, path) = dir();
     drop(opened(&path));
     let refused = tampered(&path, "PRAGMA user_version = 99");
-    assert!(matches!(refused, Err(StoreError::Format { found: 99, expected: 2 })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Format { found: 99, expected: 3 })), "{refused:?}");
 }
 
 #[test]
@@ -349,6 +370,7 @@ fn broken_rows_are_named() {
         ("batches, row 2", "UPDATE batches SET rv_last = rv_last + 1 WHERE seq = 2"),
         ("batches, row 2", "UPDATE batches SET rv_first = -1 WHERE seq = 2"),
         ("docs, row 1", "UPDATE docs SET kind = 77"),
+        ("job_docs, row 1", "UPDATE job_docs SET job = 1 << 32"),
         ("jobs, row 1", "UPDATE jobs SET state = x'0101'"),
         ("chunks, row 1", "UPDATE chunks SET records = x''"),
         ("meta ceiling", "UPDATE meta SET value = -5 WHERE key = 'ceiling'"),
@@ -362,7 +384,9 @@ fn broken_rows_are_named() {
         let (_dir, path) = dir();
         let (mut store, _) = opened(&path);
         store.fold(&folded(0)).expect("room");
-        store.commit(&batch(1, vec![created(1)], vec![doc("pi", 1, Some("{}"))])).expect("room");
+        store
+            .commit(&batch(1, vec![created(1)], vec![doc("pi", 1, Some("{}")), job_doc(1, 1, Some("{}"))]))
+            .expect("room");
         store.commit(&pods(2, 0, 1)).expect("room");
         drop(store);
         let refused = tampered(&path, sql);

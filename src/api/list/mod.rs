@@ -23,7 +23,7 @@ pub(super) use kind::{EVENTS, JOBS, Listed, NAMESPACES, NODES, PODS, PRIORITY_CL
 
 use super::Status;
 use super::nodes::Node;
-use super::router::{Answered, Query, Served, json, rendered};
+use super::router::{Answered, Query, Served, get, json, rendered};
 use super::table::Kind;
 use crate::engine::now;
 use crate::model;
@@ -32,7 +32,7 @@ use accept::{Form, Shape};
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
-use axum::routing::{MethodRouter, get};
+use axum::routing::MethodRouter;
 use item::Item;
 use kept::Kept;
 use options::{Options, Version};

@@ -93,7 +93,14 @@ impl World {
 }
 
 fn write(kind: DocKind, namespace: &str, name: &str, doc: &Value) -> DocWrite {
-    DocWrite { kind, namespace: namespace.into(), name: name.into(), rv: 0, json: Some(doc.to_string().into()) }
+    DocWrite {
+        kind,
+        job: None,
+        namespace: namespace.into(),
+        name: name.into(),
+        rv: 0,
+        json: Some(doc.to_string().into()),
+    }
 }
 
 fn end(ordinal: u32, index: u32, exit_code: u8, started: Time) -> PodEnd {

@@ -24,18 +24,6 @@ pub(super) fn page_bytes() -> usize {
     })
 }
 
-/// Has the allocator give whole free pages back to the kernel, on a thread of its own: it may take a tenth of a second.
-pub(super) fn trim_heap_aside() {
-    #[cfg(target_env = "gnu")]
-    {
-        // SAFETY: it looks at what is free and changes nothing that is in use; glibc allows it on any thread.
-        let trim = || _ = unsafe { libc::malloc_trim(0) };
-        if let Err(error) = std::thread::Builder::new().name("trim".to_owned()).spawn(trim) {
-            tracing::debug!(%error, "free memory is not given back");
-        }
-    }
-}
-
 /// Private zeros, readable and writable, of which only written pages take memory.
 #[derive(Debug)]
 pub(super) struct Map {

@@ -36,10 +36,6 @@ const ZERO_BYTES_MAX: usize = 64 << 10;
 /// Of a larger one, at the most this much is kept resident and zeroed, bytes; the rest goes back to the kernel.
 const KEEP_BYTES_MAX: usize = 1 << 20;
 
-/// After so many slots that went back to the kernel, the heap gives back what their pods had there: 12 KiB each, in pieces
-/// that the allocator would keep.
-const HEAP_TRIM_EVERY: u32 = 16_384;
-
 /// What holds a slot. It is free when none of these is set.
 const SEAT: u8 = 1;
 const MEMORY: u8 = 2;
@@ -60,8 +56,6 @@ pub(super) struct Arena {
     pagemap: Option<PageMap>,
     states: Box<[AtomicU8]>,
     slots: Slots,
-    /// Slots that went back to the kernel so far.
-    returned: AtomicU32,
 }
 
 thread_local! {
@@ -97,7 +91,6 @@ impl Arena {
             pagemap,
             states: std::iter::repeat_with(AtomicU8::default).take(slots).collect(),
             slots: Slots::new(u32::try_from(slots).expect("at most SLOTS_MAX_S")),
-            returned: AtomicU32::new(0),
         }))
     }
 
@@ -165,9 +158,6 @@ impl Arena {
             self.stacks.discard(self.stack_at(slot));
         }
         self.slots.give_cold(slot);
-        if self.returned.fetch_add(1, Ordering::Relaxed) % HEAP_TRIM_EVERY == HEAP_TRIM_EVERY - 1 {
-            map::trim_heap_aside();
-        }
     }
 
     /// Zeroes the first `bytes` of a slot's memory, the only ones that can have been written. What would only wait among

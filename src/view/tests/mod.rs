@@ -76,7 +76,7 @@ impl World {
 }
 
 pub(super) fn write(kind: Kind, namespace: &str, name: &str, json: Option<&str>) -> DocWrite {
-    DocWrite { kind, namespace: namespace.into(), name: name.into(), rv: 0, json: json.map(Arc::from) }
+    DocWrite { kind, job: None, namespace: namespace.into(), name: name.into(), rv: 0, json: json.map(Arc::from) }
 }
 
 /// A document as it is stored; `more` goes into its spec.

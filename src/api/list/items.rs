@@ -240,3 +240,28 @@ pub(super) fn is_unchanged(view: &View, topic: Option<Topic>, namespace: Option<
     let Ok(mut cursor) = view.watch_from(topic, filter, rv) else { return false };
     view.poll(&mut cursor, 1).is_ok_and(|changes| changes.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::kind::{JOBS, PODS};
+    use super::super::options::Options;
+    use super::*;
+    use crate::api::router::Query;
+
+    #[test]
+    fn changes_are_merged_only_for_selections_that_no_pod_enters_or_leaves() {
+        let view = View::restore(&model::Recovered::empty());
+        let merges = |kind, query: &str| {
+            let selector = Options::read(&Query::of(query), kind).expect("a selector").selector;
+            filter(kind, None, &Arc::new(selector), &view).merges
+        };
+        for query in ["", "labelSelector=app%3Da", "labelSelector=job-name%3Da", "fieldSelector=spec.nodeName%3Dx"] {
+            assert!(merges(&PODS, query), "{query}");
+        }
+        let index = "labelSelector=batch.kubernetes.io/job-completion-index%3D1";
+        for query in ["fieldSelector=status.phase%3DRunning", "fieldSelector=metadata.name%3Da", index] {
+            assert!(!merges(&PODS, query), "{query}");
+        }
+        assert!(!merges(&JOBS, ""));
+    }
+}

@@ -4,9 +4,8 @@
 //! together get a chunk a turn for as long as pods change fast, and all they take as soon as these no longer do.
 
 use crate::view::View;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// How long a turn lasts while pods change fast: with chunks of 64 KiB, about 2,600 events a second for all watchers, which
@@ -22,11 +21,18 @@ const BURST: u32 = 256;
 /// How long it takes until it may be told one more.
 const ONE_MORE: Duration = Duration::from_millis(4);
 
+/// How long a stream whose turn is far off sleeps before it looks whether pods still change fast.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// What all streams share.
 #[derive(Debug)]
-pub(super) struct Pace {
-    turns: Semaphore,
-    sample: Mutex<Sample>,
+pub(super) struct Pace(Mutex<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    sample: Sample,
+    /// The last turn that was given.
+    last: Instant,
 }
 
 /// How fast pods change.
@@ -40,22 +46,36 @@ struct Sample {
 
 impl Pace {
     pub(super) fn new() -> Self {
-        let sample = Sample { changes: 0, at: Instant::now(), is_fast: false };
-        Self { turns: Semaphore::new(1), sample: Mutex::new(sample) }
+        let now = Instant::now();
+        Self(Mutex::new(Shared { sample: Sample { changes: 0, at: now, is_fast: false }, last: now }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether pods change fast.
     pub(super) fn is_fast(&self, view: &View) -> bool {
-        self.sample.lock().unwrap_or_else(PoisonError::into_inner).look(view.pod_changes(), Instant::now())
+        self.lock().sample.look(view.pod_changes(), Instant::now())
     }
 
-    /// Waits for a turn, for as long as pods change fast. Nothing is lost with one that is dropped.
+    /// Waits for a turn, for as long as pods change fast. A stream that is not read, or is dropped, holds up nobody.
     pub(super) async fn turn(&self, view: &View) {
-        // The semaphore is never closed.
-        let _turn = self.turns.acquire().await;
-        if self.is_fast(view) {
-            tokio::time::sleep(TURN).await;
+        let due = self.lock().take_turn(Instant::now());
+        while self.is_fast(view) {
+            let now = Instant::now();
+            if now >= due {
+                return;
+            }
+            tokio::time::sleep_until(due.min(now + LOOK_EVERY)).await;
         }
+    }
+}
+
+impl Shared {
+    fn take_turn(&mut self, now: Instant) -> Instant {
+        self.last = self.last.max(now) + TURN;
+        self.last
     }
 }
 
@@ -137,9 +157,18 @@ mod tests {
         let view = View::restore(&crate::model::Recovered::empty());
         let pace = Pace::new();
         runtime.block_on(async { tokio::join!(pace.turn(&view), pace.turn(&view)) });
-        pace.sample.lock().expect("no panic").is_fast = true;
-        pace.sample.lock().expect("no panic").at += Duration::from_secs(3600);
+        let later = Instant::now() + Duration::from_secs(3600);
+        pace.lock().sample = Sample { changes: 0, at: later, is_fast: true };
         let sleeps = std::panic::AssertUnwindSafe(|| runtime.block_on(pace.turn(&view)));
         assert!(std::panic::catch_unwind(sleeps).is_err());
+    }
+
+    #[test]
+    fn turns_are_given_one_after_the_other() {
+        let start = Instant::now();
+        let mut shared = Shared { sample: Sample { changes: 0, at: start, is_fast: false }, last: start };
+        let given: Vec<Instant> = (0..3).map(|_| shared.take_turn(start)).collect();
+        assert_eq!(given, [start + TURN, start + 2 * TURN, start + 3 * TURN]);
+        assert_eq!(shared.take_turn(start + 9 * TURN), start + 10 * TURN);
     }
 }

@@ -296,7 +296,7 @@ fn run(seed: u64, limits: Limits) -> (u32, u32) {
                     let limit = 1 + history.below(5) as usize;
                     client.poll(&history.world.view, limit);
                 }
-                _ => {}
+                _ => continue,
             }
             client.check(&history.world.view, &gone);
         }

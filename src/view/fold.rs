@@ -4,11 +4,11 @@
 //! mirror that applying the same batches gave.
 
 use super::doc::PlainDoc;
+use super::merge::Limits;
 use super::mirror::{Dirty, Docs, Heads, Mirror, Rings};
 use super::objects::PlainObject;
 use super::pods::{PodChunk, Pods};
 use super::read::View;
-use super::ring::RING_BYTES_MAX;
 use crate::base::JobId;
 use crate::model::{CHUNK_PODS, DocWrite, Event, Fold, JobRecord, JobStatus, Kind, PodRecord, Recovered};
 use std::collections::BTreeMap;
@@ -19,11 +19,11 @@ impl View {
     /// The view of what a store gave back at boot.
     #[must_use]
     pub fn restore(recovered: &Recovered) -> Self {
-        Self::restore_with(recovered, RING_BYTES_MAX)
+        Self::restore_with(recovered, Limits::default())
     }
 
-    pub(super) fn restore_with(recovered: &Recovered, ring_bytes_max: usize) -> Self {
-        let mut mirror = Mirror::new(recovered.uid_key, Rings::new(0, ring_bytes_max));
+    pub(super) fn restore_with(recovered: &Recovered, limits: Limits) -> Self {
+        let mut mirror = Mirror::new(recovered.uid_key, Rings::new(0, limits));
         let jobs = recovered.docs.iter().filter(|doc| doc.kind == Kind::Job);
         for DocWrite { kind, name, rv, json, .. } in recovered.docs.iter().filter(|doc| doc.kind != Kind::Job) {
             let doc = json.as_ref().map(|json| Arc::new(PlainDoc::new(*kind, Arc::clone(name), Arc::clone(json))));
@@ -39,7 +39,7 @@ impl View {
         mirror.bury_missing();
         // Nothing happened between the last version of an earlier boot and this boot's first.
         mirror.rv = recovered.last_rv.max(recovered.first_rv.saturating_sub(1));
-        mirror.rings = Rings::new(recovered.last_rv, ring_bytes_max);
+        mirror.rings = Rings::new(recovered.last_rv, limits);
         Self::over(mirror)
     }
 

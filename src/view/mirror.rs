@@ -5,7 +5,9 @@
 
 use super::doc::{JobDoc, JobKey, PlainDoc};
 use super::events::EventLog;
+use super::merge::Limits;
 use super::objects::{EventObject, JobObject, PlainObject, PodObject};
+use super::past::{Births, Graves};
 use super::pods::{PodStep, Pods, place_of};
 use super::ring::{Entry, Ring};
 use super::watch::ChangeKind;
@@ -48,11 +50,19 @@ pub(super) struct Rings {
     pub(super) events: Ring<EventObject>,
     pub(super) namespaces: Ring<PlainObject>,
     pub(super) classes: Ring<PlainObject>,
+    /// What is not in the mirror of changes that the ring of pods has dropped.
+    pub(super) births: Births,
+    pub(super) graves: Graves,
+    pub(super) limits: Limits,
 }
 
 impl Rings {
-    pub(super) fn new(rv: u64, bytes_max: usize) -> Self {
+    pub(super) fn new(rv: u64, limits: Limits) -> Self {
+        let bytes_max = limits.ring_bytes;
         Self {
+            births: Births::new(rv, limits.births),
+            graves: Graves::new(rv, limits.graves_bytes),
+            limits,
             jobs: Ring::new(rv, bytes_max),
             pods: Ring::new(rv, bytes_max),
             events: Ring::new(rv, bytes_max),
@@ -250,6 +260,7 @@ impl Mirror {
         let object = entry.object();
         let rv = object.rv;
         self.rings.jobs.push(Entry { rv, kind: ChangeKind::Deleted, object, before: Some(before), weight });
+        self.rings.graves.push(entry.doc, entry.pods, first_rv);
     }
 
     /// Takes a Job out; its record stays for as long as an Event is about it.
@@ -293,6 +304,7 @@ impl Mirror {
     fn create_pods(&mut self, rv: u64, job: JobId, at: Time, first: u32, count: u32, indexes: &[IndexRun]) {
         let Some(entry) = self.jobs.get_mut(&job) else { return };
         let changed = entry.pods.next_ordinal().min(first);
+        self.rings.births.push(rv, job, first, count);
         entry.pods.skip_to(job, first, count);
         for (nth, (ordinal, index)) in Fact::created_pods(first, count, indexes).enumerate() {
             let rv = rv + nth as u64;

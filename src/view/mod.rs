@@ -7,8 +7,10 @@
 mod doc;
 mod events;
 mod fold;
+mod merge;
 mod mirror;
 mod objects;
+mod past;
 mod pods;
 mod read;
 mod render;
@@ -26,4 +28,4 @@ pub use read::{JobSnapshot, PodList, View};
 pub use render::{INDEX_KEY, NODE_NAME, TRACKING_FINALIZER};
 pub use ring::RING_BYTES_MAX;
 pub use walk::PodPlace;
-pub use watch::{Change, ChangeKind, Cursor, Expired, Filter, Topic};
+pub use watch::{Change, ChangeKind, Cursor, Expired, Filter, JobTest, Topic};

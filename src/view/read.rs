@@ -236,7 +236,7 @@ impl View {
     /// Starts to follow the changes above `rv`. A version that is not shown yet is waited for.
     ///
     /// # Errors
-    /// When changes above `rv` were dropped already.
+    /// When changes above `rv` were dropped already, and cannot be merged either.
     pub fn watch_from(&self, topic: Topic, filter: Filter, rv: u64) -> Result<Cursor, Expired> {
         let mirror = self.read();
         let rings = &mirror.rings;
@@ -247,7 +247,9 @@ impl View {
             Topic::Namespaces => (rings.namespaces.seek(rv), rings.namespaces.evicted_rv()),
             Topic::PriorityClasses => (rings.classes.seek(rv), rings.classes.evicted_rv()),
         };
-        Ok(Cursor { topic, filter, seq: seq.ok_or(Expired { wanted: rv, oldest })?, rv })
+        // Far behind, then.
+        let merged = (topic == Topic::Pods && filter.merges && mirror.knows_since(rv)).then_some(0);
+        Ok(Cursor { topic, filter, seq: seq.or(merged).ok_or(Expired { wanted: rv, oldest })?, rv, merge: None })
     }
 
     /// Up to `limit` changes that the cursor has not given yet, oldest first; none when there are none at the moment.
@@ -258,13 +260,9 @@ impl View {
         let mut changes = Vec::new();
         loop {
             let mirror = self.read();
-            let rings = &mirror.rings;
             let is_done = match cursor.topic {
-                Topic::Jobs => scan(&rings.jobs, mirror.rv, cursor, limit, &mut changes, Object::Job),
-                Topic::Pods => scan(&rings.pods, mirror.rv, cursor, limit, &mut changes, Object::Pod),
-                Topic::Events => scan(&rings.events, mirror.rv, cursor, limit, &mut changes, Object::Event),
-                Topic::Namespaces => scan(&rings.namespaces, mirror.rv, cursor, limit, &mut changes, Object::Plain),
-                Topic::PriorityClasses => scan(&rings.classes, mirror.rv, cursor, limit, &mut changes, Object::Plain),
+                Topic::Pods => mirror.poll_pods(cursor, limit, &mut changes),
+                _ => mirror.poll_others(cursor, limit, &mut changes),
             }?;
             if is_done {
                 return Ok(changes);
@@ -272,57 +270,89 @@ impl View {
         }
     }
 
+    /// How many changes of pods there were since the start.
+    #[must_use]
+    pub fn pod_changes(&self) -> u64 {
+        *self.ends[Topic::Pods as usize].borrow()
+    }
+
     /// Waits until [`View::poll`] has something to look at; it may still give nothing.
     pub async fn changed(&self, cursor: &Cursor) {
+        if cursor.is_under_way() {
+            // What is gathered is gathered in steps, between which others have their turn.
+            return tokio::task::yield_now().await;
+        }
         let mut end = self.ends[cursor.topic as usize].subscribe();
         let _ = end.wait_for(|end| *end > cursor.seq).await;
     }
 }
 
-/// Looks at up to [`SCAN_MAX`] entries. True when `changes` is full or the end was reached.
+/// Looks at up to [`SCAN_MAX`] entries from `at` on, which is a version and a number. True when `changes` is full or the end
+/// was reached.
 fn scan<T: Clone>(
     ring: &Ring<T>,
     shown: u64,
-    cursor: &mut Cursor,
+    (at_rv, seq): (&mut u64, &mut u64),
     limit: usize,
     changes: &mut Vec<Change>,
+    mut takes: impl FnMut(&T) -> bool,
     wrap: impl Fn(T) -> Object,
 ) -> Result<bool, Expired> {
-    let expired = Expired { wanted: cursor.rv, oldest: ring.evicted_rv() };
-    for entry in ring.since(cursor.seq).ok_or(expired)?.take(SCAN_MAX) {
+    let expired = Expired { wanted: *at_rv, oldest: ring.evicted_rv() };
+    for entry in ring.since(*seq).ok_or(expired)?.take(SCAN_MAX) {
         if changes.len() >= limit {
             return Ok(true);
         }
         // No other entry has this version, so it is complete with this one.
-        cursor.rv = cursor.rv.max(entry.rv);
-        cursor.seq += 1;
+        *at_rv = entry.rv.max(*at_rv);
+        *seq += 1;
         let Entry { rv, kind, .. } = *entry;
-        let object = wrap(entry.object.clone());
-        if cursor.filter.takes(&object) {
+        if takes(&entry.object) {
+            let object = wrap(entry.object.clone());
             changes.push(Change { rv, kind, object, before: entry.before.clone().map(&wrap) });
         }
     }
-    let is_end = cursor.seq >= ring.end();
+    let is_end = *seq >= ring.end();
     if is_end {
-        cursor.rv = cursor.rv.max(shown);
+        *at_rv = shown.max(*at_rv);
     }
     Ok(is_end)
 }
 
-impl Filter {
-    fn takes(&self, object: &Object) -> bool {
-        let job = match object {
-            Object::Job(job) => Some(job.doc.key.id),
-            Object::Pod(pod) => Some(pod.record.job),
-            Object::Event(event) => Some(event.event.job),
-            Object::Plain(_) => None,
-        };
-        self.namespace.as_deref().is_none_or(|wanted| wanted == object.namespace())
-            && self.job.is_none_or(|wanted| job == Some(wanted))
-    }
-}
-
 impl Mirror {
+    /// A step of a cursor of pods: whether it is done for now.
+    fn poll_pods(&self, cursor: &mut Cursor, limit: usize, changes: &mut Vec<Change>) -> Result<bool, Expired> {
+        if cursor.filter.merges
+            && let Some(is_done) = self.merge(cursor, limit, changes)?
+        {
+            return Ok(is_done);
+        }
+        let ring = &self.rings.pods;
+        let Cursor { filter, rv, seq, .. } = cursor;
+        let mut takes = filter.takes_pods_of();
+        scan(ring, self.rv, (rv, seq), limit, changes, |pod| takes(&pod.job), Object::Pod)?;
+        drop(takes);
+        cursor.correct(changes);
+        Ok(changes.len() >= limit || cursor.seq >= ring.end())
+    }
+
+    fn poll_others(&self, cursor: &mut Cursor, limit: usize, changes: &mut Vec<Change>) -> Result<bool, Expired> {
+        let Cursor { topic, filter, rv, seq, .. } = cursor;
+        let (rings, shown, at) = (&self.rings, self.rv, (rv, seq));
+        let plain = |_: &PlainObject| filter.takes_plain();
+        match topic {
+            Topic::Jobs => {
+                scan(&rings.jobs, shown, at, limit, changes, |job| filter.takes_key(&job.doc.key), Object::Job)
+            }
+            Topic::Pods => scan(&rings.pods, shown, at, limit, changes, |pod| filter.takes_job(&pod.job), Object::Pod),
+            Topic::Events => {
+                scan(&rings.events, shown, at, limit, changes, |event| filter.takes_key(&event.job), Object::Event)
+            }
+            Topic::Namespaces => scan(&rings.namespaces, shown, at, limit, changes, plain, Object::Plain),
+            Topic::PriorityClasses => scan(&rings.classes, shown, at, limit, changes, plain, Object::Plain),
+        }
+    }
+
     /// Jobs in order of namespace and name.
     fn in_order(&self, namespace: Option<&str>) -> impl Iterator<Item = &JobEntry> {
         let ids = self.spaces(namespace).flat_map(|(_, names)| names.values());
@@ -330,7 +360,7 @@ impl Mirror {
     }
 
     /// The Jobs of this name, in order of their namespaces.
-    fn jobs_named(&self, namespace: Option<&str>, name: &str) -> impl Iterator<Item = &JobEntry> {
+    pub(super) fn jobs_named(&self, namespace: Option<&str>, name: &str) -> impl Iterator<Item = &JobEntry> {
         self.spaces(namespace).filter_map(move |(_, names)| self.jobs.get(names.get(name)?)).map(Box::as_ref)
     }
 

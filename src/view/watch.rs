@@ -1,10 +1,14 @@
 //! Following changes: a cursor into a ring, no queue.
 //!
 //! Knows nothing of HTTP. Start with `View::watch_from`, then `View::poll` and `View::changed` in turns. Invariant: a
-//! cursor gives every change of its topic above its version once and in order, or says that it was overtaken.
+//! cursor gives every change of its topic above its version once and in order, or says that it was overtaken; of pods it
+//! gives only the last change if it is far behind and [`Filter::merges`].
 
+use super::doc::{JobDoc, JobKey};
+use super::merge::Merge;
 use super::objects::Object;
 use crate::base::JobId;
+use std::fmt;
 use std::sync::Arc;
 
 /// What a watcher follows.
@@ -23,12 +27,57 @@ pub enum Topic {
 }
 
 /// Which objects of a topic a watcher wants; a client's selectors come on top.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// Only in this namespace.
     pub namespace: Option<Arc<str>>,
     /// Only this Job, its pods or the Events about it.
     pub job: Option<JobId>,
+    /// Of pods: only those of Jobs of this name.
+    pub named: Option<Arc<str>>,
+    /// Of pods: only those of Jobs that pass.
+    pub test: Option<JobTest>,
+    /// Of pods: a watcher that is far behind is told of each the state that it has now. What the client's selectors see of a
+    /// pod must stay as it is for as long as it lives.
+    pub merges: bool,
+}
+
+/// Whether the pods of a Job are wanted.
+#[derive(Clone)]
+pub struct JobTest(pub Arc<dyn Fn(&JobDoc) -> bool + Send + Sync>);
+
+impl fmt::Debug for JobTest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JobTest")
+    }
+}
+
+impl Filter {
+    pub(super) fn takes_pods_of(&self) -> impl FnMut(&Arc<JobDoc>) -> bool {
+        let mut last: Option<(*const JobDoc, bool)> = None;
+        move |doc| match last {
+            // Changes of a Job's pods come in runs.
+            Some((at, is_taken)) if at == Arc::as_ptr(doc) => is_taken,
+            _ => last.insert((Arc::as_ptr(doc), self.takes_job(doc))).1,
+        }
+    }
+
+    /// Whether the pods of a Job are wanted.
+    pub(super) fn takes_job(&self, doc: &JobDoc) -> bool {
+        let is_named = self.named.as_deref().is_none_or(|name| *doc.key.name == *name);
+        is_named && self.takes_key(&doc.key) && self.test.as_ref().is_none_or(|test| (test.0)(doc))
+    }
+
+    /// Whether a Job, or what is about it, is wanted.
+    pub(super) fn takes_key(&self, key: &JobKey) -> bool {
+        self.namespace.as_deref().is_none_or(|wanted| *wanted == *key.namespace)
+            && self.job.is_none_or(|wanted| wanted == key.id)
+    }
+
+    /// Whether what belongs to no Job and to no namespace is wanted.
+    pub(super) fn takes_plain(&self) -> bool {
+        self.namespace.as_deref().is_none_or(str::is_empty) && self.job.is_none()
+    }
 }
 
 /// kubernetes: the `type` of a watch event.
@@ -76,6 +125,8 @@ pub struct Cursor {
     /// The number of the next entry to look at.
     pub(super) seq: u64,
     pub(super) rv: u64,
+    /// What is to be known while changes are merged.
+    pub(super) merge: Option<Box<Merge>>,
 }
 
 impl Cursor {
@@ -83,6 +134,11 @@ impl Cursor {
     #[must_use]
     pub fn rv(&self) -> u64 {
         self.rv
+    }
+
+    /// There may be something to give although nothing changes: changes are being merged.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.merge.as_ref().is_some_and(|merge| merge.is_under_way())
     }
 }
 

@@ -47,6 +47,11 @@ impl Fields {
         self.0.is_empty()
     }
 
+    /// Whether every term is about a field whose path begins so.
+    pub(super) fn are_all(&self, prefix: &str) -> bool {
+        self.0.iter().all(|term| term.path.starts_with(prefix))
+    }
+
     /// Whether an object with the fields that `field` looks up is selected.
     pub(super) fn takes<'a>(&self, field: impl Fn(&str) -> Cow<'a, str>) -> bool {
         self.0.iter().all(|term| (field(&term.path) == term.value) == term.is_equal)

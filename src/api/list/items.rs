@@ -9,7 +9,7 @@ use super::options::Selector;
 use crate::api::table::Kind;
 use crate::base::Uid;
 use crate::model;
-use crate::view::{Filter, INDEX_KEY, JobDoc, Object, PodList, PodPlace, Topic, View};
+use crate::view::{Filter, INDEX_KEY, JobDoc, JobTest, Object, PodList, PodPlace, Topic, View};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -58,10 +58,29 @@ impl Scope {
 }
 
 /// What a watch follows. A Job's name says less than its uid: a later Job may take it.
-pub(super) fn filter(namespace: Option<&str>, selector: &Selector, view: &View) -> Filter {
+pub(super) fn filter(kind: &Listed, namespace: Option<&str>, selector: &Arc<Selector>, view: &View) -> Filter {
     let uid = JOB_UID_KEYS.iter().find_map(|key| selector.labels.exact(key)).and_then(Uid::parse);
     let job = uid.and_then(|uid| view.job_by_uid(uid)).map(|job| job.doc.key.id);
-    Filter { namespace: namespace.map(Arc::from), job }
+    let all = Filter { namespace: namespace.map(Arc::from), job, ..Filter::default() };
+    if kind.kind != Kind::Pod {
+        return all;
+    }
+    let wanted = Arc::clone(selector);
+    let test = move |job: &JobDoc| can_take_pods_of(&wanted, job);
+    Filter {
+        named: JOB_NAME_KEYS.iter().find_map(|key| selector.labels.exact(key)).map(Arc::from),
+        test: (!selector.labels.is_empty()).then(|| JobTest(Arc::new(test))),
+        // These take all pods of a Job or none, whatever becomes of them.
+        merges: !selector.labels.mentions(INDEX_KEY) && selector.fields.are_all("spec."),
+        ..all
+    }
+}
+
+/// Whether a Job's pods can be selected. They have the labels of its template, and their index.
+fn can_take_pods_of(selector: &Selector, job: &JobDoc) -> bool {
+    let labels = &job.spec().template.labels;
+    let label = |key: &str| labels.get(key).map(|value| Cow::Borrowed(value.as_str()));
+    selector.labels.mentions(INDEX_KEY) || selector.labels.takes(label)
 }
 
 impl Items {
@@ -201,14 +220,12 @@ impl Walk {
         Step::Paused
     }
 
-    /// Whether a Job's pods can be selected. They have the labels of its template, and their index.
+    /// Whether pods of the Job at this place can be selected.
     fn can_take_pods_of(&mut self, job: &JobDoc) -> bool {
         match self.looked_at {
             Some((at, can_take)) if at == self.place.job => can_take,
             _ => {
-                let labels = &job.spec().template.labels;
-                let label = |key: &str| labels.get(key).map(|value| Cow::Borrowed(value.as_str()));
-                let can_take = self.selector.labels.mentions(INDEX_KEY) || self.selector.labels.takes(label);
+                let can_take = can_take_pods_of(&self.selector, job);
                 self.looked_at = Some((self.place.job, can_take));
                 can_take
             }
@@ -219,7 +236,32 @@ impl Walk {
 /// The changes of a topic since `rv` are none, as far as they are still known.
 pub(super) fn is_unchanged(view: &View, topic: Option<Topic>, namespace: Option<&str>, rv: u64) -> bool {
     let Some(topic) = topic else { return true };
-    let filter = Filter { namespace: namespace.map(Arc::from), job: None };
+    let filter = Filter { namespace: namespace.map(Arc::from), ..Filter::default() };
     let Ok(mut cursor) = view.watch_from(topic, filter, rv) else { return false };
     view.poll(&mut cursor, 1).is_ok_and(|changes| changes.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kind::{JOBS, PODS};
+    use super::super::options::Options;
+    use super::*;
+    use crate::api::router::Query;
+
+    #[test]
+    fn changes_are_merged_only_for_selections_that_no_pod_enters_or_leaves() {
+        let view = View::restore(&model::Recovered::empty());
+        let merges = |kind, query: &str| {
+            let selector = Options::read(&Query::of(query), kind).expect("a selector").selector;
+            filter(kind, None, &Arc::new(selector), &view).merges
+        };
+        for query in ["", "labelSelector=app%3Da", "labelSelector=job-name%3Da", "fieldSelector=spec.nodeName%3Dx"] {
+            assert!(merges(&PODS, query), "{query}");
+        }
+        let index = "labelSelector=batch.kubernetes.io/job-completion-index%3D1";
+        for query in ["fieldSelector=status.phase%3DRunning", "fieldSelector=metadata.name%3Da", index] {
+            assert!(!merges(&PODS, query), "{query}");
+        }
+        assert!(!merges(&JOBS, ""));
+    }
 }

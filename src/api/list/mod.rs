@@ -13,6 +13,7 @@ mod kept;
 mod kind;
 mod labels;
 mod options;
+mod pace;
 mod page;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use axum::routing::MethodRouter;
 use item::Item;
 use kept::Kept;
 use options::{Options, Version};
+use pace::Pace;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -55,11 +57,13 @@ pub(super) struct Reads {
     kept: Kept,
     watches: Arc<Semaphore>,
     node: Node,
+    pace: Pace,
 }
 
 impl Default for Reads {
     fn default() -> Self {
-        Self { kept: Kept::default(), watches: Arc::new(Semaphore::new(WATCHES_MAX)), node: Node::default() }
+        let watches = Arc::new(Semaphore::new(WATCHES_MAX));
+        Self { kept: Kept::default(), watches, node: Node::default(), pace: Pace::new() }
     }
 }
 

@@ -1,14 +1,15 @@
 //! Watches: one line of JSON for each change.
 //!
 //! Knows selections and their edges, bookmarks and when a watch ends, not what an object looks like. Invariant: a watcher
-//! gets every change of its selection above its version once and in order, or an ERROR and the end; while it does not
-//! read, it costs one rendered chunk.
+//! gets every change of its selection above its version once and in order, or an ERROR and the end; one that is far behind
+//! may get the last change of a pod instead of each. While it does not read, it costs one rendered chunk.
 
 use super::accept::Form;
 use super::item::Item;
 use super::items::{Items, Scope, Step, Walk, filter};
 use super::kind::Listed;
 use super::options::{Options, Selector, Version};
+use super::pace::Allowance;
 use super::page::{push_table, put};
 use super::{CHUNK_BYTES, Reads};
 use crate::api::Status;
@@ -73,8 +74,11 @@ struct Watching {
     initial: Option<Walk>,
     /// `None` for the node.
     cursor: Option<Cursor>,
+    reads: Arc<Reads>,
+    /// What it may be told before it waits for its turn; `None` when it never has to.
+    allowance: Option<Allowance>,
     /// What the node is read from, until it was told that it is no longer ready: it changes once at the most.
-    node: Option<(Handle, Arc<Reads>)>,
+    node: Option<Handle>,
     /// The watch cannot go on.
     expired: Option<Expired>,
     /// The version from which changes are told.
@@ -103,6 +107,12 @@ async fn chunk(mut watching: Watching) -> Option<(Bytes, Watching)> {
         if watching.must_end() {
             watching.end(&mut text);
             break;
+        }
+        if watching.must_wait() {
+            watching.wait_for_turn().await;
+            if watching.is_over || watching.must_end() {
+                continue;
+            }
         }
         match watching.fill(&mut text) {
             Found::Some if text.is_empty() => tokio::task::yield_now().await,
@@ -138,14 +148,16 @@ impl Watching {
             from = rv;
             initial = Some(Walk::new(Arc::new(items), Arc::clone(&selector), PodPlace::default()));
         }
-        let cursor = kind.topic.map(|topic| view.watch_from(topic, filter(namespace, &selector, &view), from));
+        let filter = filter(kind, namespace, &selector, &view);
+        let started = Instant::now();
+        let allowance = filter.merges.then(|| Allowance::new(started));
+        let cursor = kind.topic.map(|topic| view.watch_from(topic, filter, from));
         let (cursor, expired) = match cursor.transpose() {
             Ok(cursor) => (cursor, None),
             Err(expired) => (None, Some(expired)),
         };
         // Its version does not tell whether a watcher that comes again has heard of it: it may be told twice.
         let is_node_due = kind.topic.is_none() && (was_ready || initial.is_none());
-        let started = Instant::now();
         Ok(Self {
             view,
             kind,
@@ -153,7 +165,9 @@ impl Watching {
             selector,
             initial,
             cursor,
-            node: is_node_due.then(|| (served.handle.clone(), Arc::clone(&served.reads))),
+            reads: Arc::clone(&served.reads),
+            allowance,
+            node: is_node_due.then(|| served.handle.clone()),
             expired,
             from,
             allow_bookmarks: options.allow_bookmarks,
@@ -226,6 +240,7 @@ impl Watching {
                     let Some(change) = changes.into_iter().next() else { return Found::None };
                     if let Some((kind, item)) = event(change, &self.selector) {
                         self.push(kind.as_str(), &item, out);
+                        self.allowance.iter_mut().for_each(Allowance::take);
                     }
                 }
                 Err(expired) => {
@@ -241,15 +256,29 @@ impl Watching {
     }
 
     fn fill_node(&mut self, out: &mut String) -> Found {
-        let Some((handle, reads)) = self.node.take_if(|(handle, _)| handle.health() != Health::Ok) else {
-            return Found::None;
-        };
-        let item = Item::Node(reads.node.read(&handle));
+        let Some(handle) = self.node.take_if(|handle| handle.health() != Health::Ok) else { return Found::None };
+        let item = Item::Node(self.reads.node.read(&handle));
         self.from = self.from.max(handle.view().rv());
         if self.selector.takes(&item) {
             self.push("MODIFIED", &item, out);
         }
         Found::Some
+    }
+
+    /// It has been told much, and pods go first.
+    fn must_wait(&mut self) -> bool {
+        let has_some = self.allowance.as_mut().is_none_or(|allowance| allowance.has_some(Instant::now()));
+        !has_some && self.initial.is_none() && self.reads.pace.is_fast(&self.view)
+    }
+
+    /// Waits until it may go on, or for the end.
+    async fn wait_for_turn(&mut self) {
+        tokio::select! {
+            () = self.reads.pace.turn(&self.view) => {}
+            () = tokio::time::sleep_until(self.ends_at) => {}
+            _ = self.shutdown.wait_for(|is_down| *is_down) => {}
+        }
+        self.is_over |= self.shutdown.has_changed().is_err();
     }
 
     /// Waits for a change, a bookmark or the end.
@@ -258,7 +287,7 @@ impl Watching {
         let changed = async {
             match (&self.cursor, &self.node) {
                 (Some(cursor), _) => self.view.changed(cursor).await,
-                (None, Some((handle, _))) => handle.failed().await,
+                (None, Some(handle)) => handle.failed().await,
                 (None, None) => std::future::pending().await,
             }
         };

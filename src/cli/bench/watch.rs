@@ -1,8 +1,9 @@
 //! `coracle bench watch`: what watchers of a Job's pods cost it.
 //!
-//! Rounds with and without watchers alternate. The watchers live in this process and share its cores with the server, so the
-//! server's own CPU time stands beside the ratio of the times. Invariant: a round with watchers ends when each of them has
-//! read the end of every pod.
+//! Rounds with and without watchers alternate; what is compared is the Job, from its creation until it is complete. How long
+//! after that the slowest watcher had read the end of every pod stands beside it, as does what server and watchers used until
+//! then: these live in this process and share the cores with the server. Invariant: a round begins when every watcher of the
+//! one before has read the end of every pod.
 
 use super::completions::{QUIET_MAX, has};
 use super::floor::{Floor, WARM_PODS};
@@ -17,6 +18,7 @@ use crate::cli::remote::{RemoteError, Server, Stream};
 use crate::cli::{bytes_text, grouped};
 use clap::Args;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::task::JoinSet;
 
 /// A watcher that was too slow so many times in a round does not get to its end.
@@ -50,14 +52,16 @@ struct Measured {
     floors: Vec<Round>,
     without: Vec<Round>,
     without_used: Used,
-    /// Until the Job was complete and every watcher had read everything.
     with: Vec<Round>,
-    /// Until the Job was complete.
-    complete: Vec<Round>,
+    /// From a Job's end until every watcher had read everything, µs.
+    lags_us: Vec<u64>,
+    /// Until then.
     with_used: Used,
     /// What the watchers took, with the little that creates the Job and waits for it.
     client: Used,
     read: Read,
+    /// Events that were read before the Job was complete.
+    early: u64,
     memory: Memory,
     disk: String,
 }
@@ -97,8 +101,9 @@ fn report(args: &WatchArgs, floor: &Floor, mut report: Report, measured: &Measur
     let pods = u64::from(args.pods.pods) * u64::from(args.rounds.rounds);
     report.rate("floor", "floor_", &measured.floors);
     report.rate("without", "without_", &measured.without);
-    report.rate("complete", "complete_", &measured.complete);
     report.rate("with", "", &measured.with);
+    let what = "after the Job until the slowest watcher had read the end of every pod";
+    report.rounds_ms("lag", "lag", &measured.lags_us, what);
     report.cost("without_", &measured.without_used, pods);
     report.cost("", &measured.with_used, pods);
     report.client(&measured.client, pods);
@@ -109,15 +114,17 @@ fn report(args: &WatchArgs, floor: &Floor, mut report: Report, measured: &Measur
     report.line(
         "watchers",
         &format!(
-            "{:.2} events and {:.0} bytes a pod each, {} in all; too slow {} times",
+            "{:.2} events and {:.0} bytes a pod each, {} in all; {:.2} events by the end of the Job; began again {} times",
             per_pod(read.events),
             per_pod(read.bytes),
             bytes_text(read.bytes),
+            per_pod(measured.early),
             grouped(read.again.into())
         ),
     );
     report.field("events_per_pod", per_pod(read.events));
     report.field("watched_bytes_per_pod", per_pod(read.bytes));
+    report.field("early_events_per_pod", per_pod(measured.early));
     report.field("expired", read.again);
     report.memory("", measured.memory, "at the end");
     let of_floor = ratio(rate(&measured.with), rate(&measured.floors));
@@ -145,14 +152,17 @@ async fn rounds(args: &WatchArgs, floor: &Floor, stage: &mut Stage) -> Result<Me
 
 async fn watched(args: &WatchArgs, stage: &mut Stage, measured: &mut Measured) -> Result<(), CliError> {
     let name = stage.names.next();
-    let mut watchers = JoinSet::new();
+    let (mut watchers, events) = (JoinSet::new(), Arc::new(AtomicU64::new(0)));
     for _ in 0..args.watchers {
         let path = path(&name);
         let stream = open(&stage.server, &path).await?;
-        watchers.spawn(read_all(Arc::clone(&stage.server), path, stream, args.pods.pods.into()));
+        let server = Arc::clone(&stage.server);
+        watchers.spawn(read_all(server, path, stream, args.pods.pods.into(), Arc::clone(&events)));
     }
-    let (before, client, start) = (stage.used(), Used::here(), machine::instant());
-    measured.complete.push(stage.run(&name, args.pods.pods, args.parallelism.parallelism).await?);
+    let (before, client) = (stage.used(), Used::here());
+    measured.with.push(stage.run(&name, args.pods.pods, args.parallelism.parallelism).await?);
+    measured.early += events.load(Ordering::Relaxed);
+    let complete = machine::instant();
     while let Some(read) = watchers.join_next().await {
         let broke = |error| CliError::new(code::ENGINE, format!("a watcher of the benchmark broke: {error}"));
         let read = read.map_err(broke)??;
@@ -160,7 +170,7 @@ async fn watched(args: &WatchArgs, stage: &mut Stage, measured: &mut Measured) -
         measured.read.bytes += read.bytes;
         measured.read.again += read.again;
     }
-    measured.with.push(Round::since(start, args.pods.pods));
+    measured.lags_us.push(machine::us_since(complete));
     measured.with_used.add(&stage.used().since(&before));
     measured.client.add(&Used::here().since(&client));
     Ok(())
@@ -175,14 +185,22 @@ async fn open(server: &Arc<Server>, path: &str) -> Result<Stream, CliError> {
     stream.map_err(|answer| server.answered(&answer).told())
 }
 
-/// Reads every event until it has seen the end of `pods` pods. One that was too slow begins again, as clients do.
-async fn read_all(server: Arc<Server>, path: String, mut stream: Stream, pods: u64) -> Result<Read, CliError> {
+/// Reads every event until it has seen the end of `pods` pods, and counts them. One that was too slow begins again, as
+/// clients do.
+async fn read_all(
+    server: Arc<Server>,
+    path: String,
+    mut stream: Stream,
+    pods: u64,
+    events: Arc<AtomicU64>,
+) -> Result<Read, CliError> {
     let mut read = Read::default();
     while read.ended < pods {
         let Ok(line) = tokio::time::timeout(QUIET_MAX, stream.next_line()).await else {
             let what = format!("a watcher has seen {} of {} pods end, and hears nothing", read.ended, pods);
             return Err(CliError::new(code::ENGINE, what));
         };
+        events.fetch_add(1, Ordering::Relaxed);
         match line.map_err(RemoteError::told)? {
             Some(line) if !read.is_over(&line) => {}
             Some(_) if read.again < AGAIN_MAX => {
@@ -210,7 +228,7 @@ impl Read {
 mod tests {
     use super::*;
     use crate::cli::remote::testing::{Reply, scripted};
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
     use tokio::sync::mpsc;
 
     const ENDED: &str = r#"{"type":"MODIFIED","object":{"status":{"phase":"Succeeded"}}}"#;
@@ -228,7 +246,7 @@ mod tests {
             })
             .await;
             let stream = open(&there.server, "/pods").await?;
-            read_all(Arc::clone(&there.server), "/pods".to_owned(), stream, 2).await
+            read_all(Arc::clone(&there.server), "/pods".to_owned(), stream, 2, Arc::default()).await
         })
     }
 

@@ -1,11 +1,13 @@
 //! The mirror, the rings and the JSON, through `View`.
 
 mod golden;
+mod merge;
 mod objects;
 mod walk;
 mod watch;
 
 use super::View;
+use super::merge::Limits;
 use crate::base::{JobId, NO_INDEX, Time, Uid};
 use crate::model::{
     Batch, Counted, DocWrite, EngineKind, Event, EventNote, Fact, IndexRun, Kind, LogExtent, PodEnd, Reason, Recovered,
@@ -25,8 +27,12 @@ impl World {
         Self { view: View::restore(&Recovered::empty()), next_rv: 1 }
     }
 
-    pub(super) fn with_ring_bytes(bytes_max: usize) -> Self {
-        Self { view: View::restore_with(&Recovered::empty(), bytes_max), next_rv: 1 }
+    pub(super) fn with_ring_bytes(ring_bytes: usize) -> Self {
+        Self::with_limits(Limits { ring_bytes, graves_bytes: ring_bytes, ..Limits::default() })
+    }
+
+    pub(super) fn with_limits(limits: Limits) -> Self {
+        Self { view: View::restore_with(&Recovered::empty(), limits), next_rv: 1 }
     }
 
     pub(super) fn happens(&mut self, facts: Vec<Fact>) -> u64 {

@@ -119,6 +119,7 @@ fn a_filter_keeps_to_a_namespace_and_to_a_job() {
     let of = |namespace: Option<&str>, job: Option<u32>| Filter {
         namespace: namespace.map(Into::into),
         job: job.map(JobId),
+        ..Filter::default()
     };
     let filters = [of(None, None), of(Some("a"), None), of(Some("b"), None), of(None, Some(2)), of(Some("a"), Some(2))];
     let mut cursors = filters.map(|filter| world.view.watch_from(Topic::Pods, filter, 0).expect("nothing was dropped"));

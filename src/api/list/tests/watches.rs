@@ -4,6 +4,7 @@ use super::{JOBS, PODS, Server, TABLE, golden_events, job, keys, pair, rv, told,
 use crate::engine::testing::failing;
 use axum::http::{Method, header};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 #[test]
 fn what_exists_is_added_and_changes_follow() {
@@ -217,5 +218,38 @@ fn one_watch_too_many_is_asked_to_come_again() {
         assert_eq!(refused.headers()[header::RETRY_AFTER], "1");
         drop(last);
         server.watch(&path).await;
+    });
+}
+
+#[test]
+fn a_watcher_that_is_far_behind_is_told_of_each_pod_once() {
+    with_server(async |server: &Server| {
+        let from = server.engine.handle().view().rv();
+        let path = |selector: &str| format!("{PODS}?watch=1&resourceVersion={from}{selector}");
+        let mut all = server.watch(&path("&labelSelector=batch.kubernetes.io%2Fjob-name%3Da")).await;
+        let mut others = server.watch(&path("&labelSelector=job-name!%3Da")).await;
+        let mut pending = server.watch(&path("&fieldSelector=status.phase%3DPending")).await;
+        let mut many = job("a", "0", 200);
+        many["spec"]["completions"] = json!(2000);
+        server.create(&many).await;
+        server.wait_for(&format!("{JOBS}/a"), |job| job["status"]["succeeded"] == 2000).await;
+        let (mut last, mut names) = (0, BTreeSet::new());
+        for _ in 0..2000 {
+            let event = all.next().await.expect("an event");
+            let number: u64 = rv(&event["object"]).parse().expect("a version");
+            assert!(number > last, "{number} after {last}");
+            assert_eq!((&event["type"], &event["object"]["status"]["phase"]), (&json!("ADDED"), &json!("Succeeded")));
+            assert!(names.insert(told(&event).1));
+            last = number;
+        }
+        let mut open = BTreeSet::new();
+        for _ in 0..4000 {
+            let (kind, name) = pending.told().await;
+            assert!(if kind == "ADDED" { open.insert(name) } else { kind == "DELETED" && open.remove(&name) });
+        }
+        assert!(open.is_empty(), "what a phase selects is told of in full");
+        server.create(&job("b", "0", 1)).await;
+        let added = others.next().await.expect("an event");
+        assert_eq!(added["object"]["metadata"]["labels"]["job-name"], "b");
     });
 }

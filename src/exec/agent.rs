@@ -5,7 +5,7 @@
 
 use super::env::{Env, Room};
 use super::runtime::PodSetup;
-use super::texts::{Records, Texts};
+use super::texts::{KEPT_BYTES_MAX, Records, Texts};
 use crate::base::NO_INDEX;
 use crate::model::{EnvValue, FieldPath, Launch};
 use std::collections::BTreeMap;
@@ -23,9 +23,6 @@ const HOSTNAME_VARIABLE: &str = "HOSTNAME";
 /// What arguments and environment may have together, bytes: what Linux gives a process (`ARG_MAX` with 8 MiB of stack).
 pub const SETUP_BYTES_MAX: usize = 2 << 20;
 
-/// Room for a value that is longer is not kept for the next pod, bytes.
-const KEPT_BYTES_MAX: usize = 4 << 10;
-
 /// A pod's arguments and environment are longer than [`SETUP_BYTES_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -39,8 +36,10 @@ pub struct SetupTooLong;
 #[derive(Debug, Default)]
 pub(super) struct Agent {
     room: Room,
+    /// A value or an argument in the making.
     value: String,
     records: Records,
+    /// What the pod before got.
     args: Texts,
     env: Texts,
 }

@@ -5,14 +5,11 @@
 
 use super::agent::{SETUP_BYTES_MAX, SetupTooLong};
 use super::expand::expand;
-use super::texts::Records;
+use super::texts::{KEPT_BYTES_MAX, Records};
 use std::collections::BTreeMap;
 
 /// A template's variables are looked through one by one up to so many; for more there is a map, which costs a pod allocations.
 pub(super) const SCANNED_MAX: usize = 8;
-
-/// Room for more than this is not kept for the next pod, bytes.
-const KEPT_BYTES_MAX: usize = 4 << 10;
 
 /// What environments lie in, one after another.
 #[derive(Debug, Default)]
@@ -39,7 +36,7 @@ impl Room {
         &self.text[variable.value..variable.end]
     }
 
-    /// Forgets the variables, and room for more than [`KEPT_BYTES_MAX`] of text and of places.
+    /// Forgets the variables, and room for more than [`KEPT_BYTES_MAX`] of either kind.
     pub(super) fn clear(&mut self) {
         self.text.clear();
         self.text.shrink_to(KEPT_BYTES_MAX);

@@ -1,14 +1,15 @@
 //! A guest's run, in a box that serves one run after another.
 //!
-//! A short pod would allocate and free a box of a kilobyte or more; all runs of a worker are of one type. Knows nothing of what
-//! a run does. Invariant: a box that is spare holds no run.
+//! A worker's runs are all of one type, of more than a kilobyte: a short pod takes the box of the one before it. Knows nothing of
+//! what a run does. Invariant: a box that is spare holds no run.
 
 use super::{Busy, Outcome};
 use std::any::Any;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// A future of [`Runtime::run`](super::Runtime::run), whose type has no name, or none any more.
+/// A future of [`Runtime::run`](super::Runtime::run), or none any more. The type of those has no name, so a box cannot say what fits
+/// into it: it is asked to take what fits.
 pub(super) trait Run {
     /// As [`Future::poll`]; not to be called once it is cleared.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Outcome, Busy>>;

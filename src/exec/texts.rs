@@ -8,8 +8,8 @@ use std::sync::Arc;
 /// Before each text: its length and its NUL's, four bytes.
 const RECORD_HEADER: usize = 4;
 
-/// Longer texts are not kept for the next pod, bytes.
-const KEPT_BYTES_MAX: usize = 4 << 10;
+/// Longer texts, and more room for what they are made from, are not kept for the next pod, bytes.
+pub(super) const KEPT_BYTES_MAX: usize = 4 << 10;
 
 /// Texts, each with the NUL that ends it in a guest's memory. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]

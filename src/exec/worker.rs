@@ -97,10 +97,10 @@ pub(super) struct Worker<R: Runtime> {
     waiting: Vec<Waiting<R::Code>>,
     guests: Nursery<R::Code>,
     agent: Agent,
-    /// The log of the pod that was launched last.
-    log: PodLog,
+    /// Of the pod that was launched last.
+    last_log: PodLog,
     /// The box of a run that is over.
-    spare: Option<BoxedRun>,
+    spare_run: Option<BoxedRun>,
     writer: SegmentWriter,
     is_writing_failed: bool,
     /// Slots of parked guests with output that waits for `flush_timer`.
@@ -129,8 +129,8 @@ impl<R: Runtime> Worker<R> {
             waiting: Vec::new(),
             guests: Nursery::new(),
             agent: Agent::default(),
-            log: PodLog::default(),
-            spare: None,
+            last_log: PodLog::default(),
+            spare_run: None,
             writer,
             is_writing_failed: false,
             dirty: Vec::new(),
@@ -319,7 +319,7 @@ impl<R: Runtime> Worker<R> {
     }
 
     fn launch(&mut self, queued: Queued<R::Code>) {
-        let log = self.log.renew();
+        let log = self.last_log.renew();
         match guarded(|| self.begin(&queued, &log)) {
             Ok(Begun::Run(code, run)) => self.start(queued, code, log, run),
             Ok(Begun::NotLoaded) => self.wait_for_load(queued),
@@ -340,7 +340,7 @@ impl<R: Runtime> Worker<R> {
         match self.agent.prepare(launch) {
             Ok(setup) => {
                 let run = self.seat.runtime.run(code.clone(), setup, log.clone());
-                Begun::Run(code, boxed(run, self.spare.take()))
+                Begun::Run(code, boxed(run, self.spare_run.take()))
             }
             Err(error) => {
                 let message = error.to_string().into();
@@ -447,7 +447,7 @@ impl<R: Runtime> Worker<R> {
         let (job, ordinal) = guest.key();
         let Guest { launch, code, started, log, extent, mut run, .. } = guest;
         match guarded(|| run.as_mut().clear()) {
-            Ok(()) => self.spare = Some(run),
+            Ok(()) => self.spare_run = Some(run),
             Err(text) => tracing::error!(job = job.0, ordinal, %text, "freeing a guest panicked"),
         }
         let was_live = extent.segment != NO_SEGMENT;

@@ -72,7 +72,8 @@ impl History {
 
     fn writes(&mut self, kind: Kind, namespace: &str, name: &str, rv: u64, json: Option<String>) {
         let json = json.map(Into::into);
-        self.batch.docs.push(DocWrite { kind, job: None, namespace: namespace.into(), name: name.into(), rv, json });
+        let job = self.batch.facts.last().and_then(Fact::job).filter(|_| kind == Kind::Job);
+        self.batch.docs.push(DocWrite { kind, job, namespace: namespace.into(), name: name.into(), rv, json });
     }
 
     fn next_batch(&mut self) -> Batch {

@@ -3,8 +3,8 @@
 use super::kept::EVENTS_MAX;
 use super::live::{Live, Place};
 use super::state::{Job, State};
-use crate::model::ConditionType;
 use crate::base::{JobId, NO_INDEX};
+use crate::model::ConditionType;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl State {
@@ -133,7 +133,8 @@ fn check_indexes(job: &Job, pods: &[&Live]) {
     let stopping = pods.iter().filter(|pod| pod.stopping && pod.holds_index);
     let twice = stopping.map(|pod| pod.index).find(|index| !held.insert(*index) || job.retry.contains(index));
     assert_eq!(twice, None, "job {id}: an index that a stopping pod holds is given away");
-    let is_open = |index: &u32| !held.contains(index) && !status.completed.contains(*index) && !status.has_failed(*index);
+    let is_open =
+        |index: &u32| !held.contains(index) && !status.completed.contains(*index) && !status.has_failed(*index);
     let pending: BTreeSet<u32> = job.retry.iter().copied().chain(job.resting.iter()).collect();
     let open = (0..job.record.next_index).filter(is_open);
     assert!(status.is_finished() || open.eq(pending.iter().copied()), "job {id}: an index is lost");
@@ -152,7 +153,8 @@ fn check_held(job: &Job) {
     let counts = per_index.held.values().filter(|held| held.counts).count();
     assert_eq!(counts, per_index.held_failures as usize, "job {id}: held failures");
     for (ordinal, held) in &per_index.held {
-        let is_last = per_index.is_last(*ordinal, *held) && job.resting.iter().chain(job.retry.iter().copied()).any(|i| i == held.index);
+        let is_last = per_index.is_last(*ordinal, *held)
+            && job.resting.iter().chain(job.retry.iter().copied()).any(|i| i == held.index);
         assert!(is_last || job.replaced.contains(ordinal), "job {id}: pod {ordinal} is held for nothing");
     }
     for index in per_index.failed_once.keys() {

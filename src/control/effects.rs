@@ -1,6 +1,6 @@
 //! What goes into a step and what comes out of it.
 
-use crate::base::{Time, Uid};
+use crate::base::{IndexSet, Time, Uid};
 use crate::model::{Batch, JobSpec, Kind, Launch, Report, Stop};
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ pub enum Input {
     UpdateJob(Ticket, Box<NewSpec>),
     /// A client deletes a Job and its pods.
     DeleteJob(Ticket, DeleteJob),
+    /// A client wants parts of a Job to run again.
+    RerunJob(Ticket, Box<Rerun>),
     /// A client creates an object that is only a document.
     CreateDoc(Ticket, NewDoc),
     /// A client changes one.
@@ -58,6 +60,21 @@ pub struct NewSpec {
     pub doc: Arc<str>,
     /// What it says.
     pub spec: JobSpec,
+}
+
+/// What of a Job is to run again.
+#[derive(Debug, Clone)]
+pub struct Rerun {
+    /// The Job's namespace.
+    pub namespace: Arc<str>,
+    /// The Job's name.
+    pub name: Arc<str>,
+    /// The resourceVersion of the document that `spec` is read from.
+    pub base_rv: u64,
+    /// What its document says: a Job that has finished remembers less.
+    pub spec: JobSpec,
+    /// These completion indexes, of an Indexed Job; what has failed, if not given.
+    pub indexes: Option<IndexSet>,
 }
 
 /// Which Job to delete.
@@ -141,6 +158,12 @@ pub enum WriteError {
         /// The uid that it has.
         found: Uid,
     },
+    /// Nothing that was named has ended, or failed.
+    #[error("nothing of it has ended that could run again")]
+    NothingToRun,
+    /// The Job ends as soon as its last pods have.
+    #[error("it is about to end; try again once it has")]
+    Ending,
     /// The object was changed since the version at which it was to be deleted.
     #[error("the object's resourceVersion is {found}")]
     WrongVersion {

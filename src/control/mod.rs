@@ -25,7 +25,7 @@ mod timers;
 mod writes;
 
 pub use effects::{
-    DeleteDoc, DeleteJob, DocChange, Effects, Input, NewDoc, NewJob, NewSpec, Reply, Ticket, WriteError, Written,
+    DeleteDoc, DeleteJob, DocChange, Effects, Input, NewDoc, NewJob, NewSpec, Reply, Rerun, Ticket, WriteError, Written,
 };
 pub use kept::{EVENT_KEPT_MS, EVENTS_MAX};
 pub use restore::{Restored, RestoredJob};

@@ -6,9 +6,7 @@ use super::live::{Live, Place};
 use super::state::{Job, State};
 use super::timers::Due;
 use crate::base::JobId;
-use crate::model::{
-    ContainerExit, Counted, Exit, Fact, PodEnd, Reason, Refused, Report, Started, Terminated, Waiting,
-};
+use crate::model::{ContainerExit, Counted, Exit, Fact, PodEnd, Reason, Refused, Report, Started, Terminated, Waiting};
 
 /// kubernetes: kubelet `MaxContainerBackOff` and its image back-off: 10 s, doubling, at the most 300 s.
 const REFUSED_BACKOFF_MS: u64 = 10_000;
@@ -106,8 +104,8 @@ impl State {
         let (mut gone, mut restarting) = (Vec::new(), Vec::new());
         for exit in exits {
             let pod = self.pods.named(exit.slot, id, exit.ordinal);
-            let restarts = |job: &Box<Job>| !pod.stopping && job.spec.template.restarts_after(exit.exit_code);
-            if self.jobs.get(&id).is_some_and(restarts) {
+            let template = self.jobs.get(&id).map(|job| &job.spec.template).filter(|_| !pod.stopping);
+            if template.is_some_and(|template| template.restarts_after(exit.exit_code)) {
                 self.sched.on_ended(worker, pod.is_running());
                 restarting.push(exit);
                 continue;

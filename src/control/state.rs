@@ -309,6 +309,7 @@ fn changes_status(fact: &Fact) -> bool {
         | Fact::PodsStopping { .. }
         | Fact::PodsEnded { .. }
         | Fact::IndexesLimited { .. }
+        | Fact::IndexesRerun { .. }
         | Fact::ConditionSet { .. } => true,
         Fact::PodsReleased { failed, .. } => *failed > 0,
         Fact::ContainersExited { exits, .. } => exits.iter().any(|exit| exit.was_ready),

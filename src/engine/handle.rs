@@ -4,7 +4,7 @@ use super::compiler::{CheckedModule, Compiler};
 use super::inbox::{Inbox, NotTaken};
 use crate::base::{Rng, Uid};
 use crate::control::{
-    DeleteDoc, DeleteJob, DocChange, Input, NewDoc, NewJob, NewSpec, Reply, Ticket, WriteError, Written,
+    DeleteDoc, DeleteJob, DocChange, Input, NewDoc, NewJob, NewSpec, Reply, Rerun, Ticket, WriteError, Written,
 };
 use crate::exec::{LoadError, Logs};
 use crate::model::{Kind, Report};
@@ -142,6 +142,14 @@ impl Handle {
     /// [`RequestError`]; nothing was deleted then, unless the engine stopped while it was waiting.
     pub async fn delete_job(&self, delete: DeleteJob) -> Result<Written, RequestError> {
         self.ask(|ticket| Input::DeleteJob(ticket, delete)).await
+    }
+
+    /// Runs parts of a Job again; resolves once that is durable and shown.
+    ///
+    /// # Errors
+    /// [`RequestError`]; the Job is as it was then, unless the engine stopped while it was waiting.
+    pub async fn rerun_job(&self, rerun: Rerun) -> Result<Written, RequestError> {
+        self.ask(|ticket| Input::RerunJob(ticket, Box::new(rerun))).await
     }
 
     /// Creates an object that is only a document; resolves once it is durable.

@@ -121,8 +121,8 @@ mod tests {
     use super::*;
     use crate::base::{JobId, NO_INDEX, Time, Uid};
     use crate::model::{
-        Backoff, Condition, ConditionReason, ConditionType, ContainerExit, Counted, EngineKind, Event, EventNote, IndexRun,
-        LogExtent, PodEnd, PodPriority, PreemptionPolicy, Reason, Terminated, Waiting,
+        Backoff, Condition, ConditionReason, ConditionType, ContainerExit, Counted, EngineKind, Event, EventNote,
+        IndexRun, LogExtent, PodEnd, PodPriority, PreemptionPolicy, Reason, Terminated, Waiting,
     };
 
     /// One fact of every variant, with every kind of field at a telling value.
@@ -208,6 +208,7 @@ mod tests {
             },
             Fact::ContainersRestarted { job, ordinals: vec![3, 300] },
             Fact::Recorded { event: Event { job, at, note: EventNote::Resumed } },
+            Fact::IndexesRerun { job, at, indexes: vec![IndexRun { first: 300, count: 2 }], goes_on: true },
         ]
     }
 
@@ -245,7 +246,13 @@ mod tests {
     fn facts_take_a_version_for_each_object_they_change() {
         let batch = Batch { first_rv: 10, facts: every_fact(), docs: Vec::new() };
         let firsts: Vec<u64> = batch.numbered().map(|(rv, _)| rv).collect();
-        assert_eq!(firsts, [10, 11, 12, 12, 14, 15, 16, 17, 18, 19, 19, 19, 20, 21, 22, 323, 623, 623, 623, 624, 624, 626, 626, 627, 629]);
+        assert_eq!(
+            firsts,
+            [
+                10, 11, 12, 12, 14, 15, 16, 17, 18, 19, 19, 19, 20, 21, 22, 323, 623, 623, 623, 624, 624, 626, 626,
+                627, 629, 630
+            ]
+        );
         assert_eq!(batch.next_rv(), 630);
     }
 }

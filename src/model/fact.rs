@@ -3,8 +3,8 @@
 use super::event::Event;
 use super::job::{Backoff, Condition};
 use super::pod::{EngineKind, LogExtent, Reason};
-use super::restarts::Terminated;
 use super::priority::PodPriority;
+use super::restarts::Terminated;
 use crate::base::{JobId, NO_INDEX, Time, Uid};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -181,6 +181,17 @@ pub enum Fact {
         /// Their pods.
         ordinals: Vec<u32>,
     },
+    /// A client wants completion indexes to run again; what is known of them is forgotten.
+    IndexesRerun {
+        /// The Job.
+        job: JobId,
+        /// When.
+        at: Time,
+        /// Those of them that were completed or had failed.
+        indexes: Vec<IndexRun>,
+        /// The Job had finished: it goes on, with a new start, and no failure counts any more.
+        goes_on: bool,
+    },
 }
 
 /// Consecutive completion indexes.
@@ -307,7 +318,8 @@ impl Fact {
             | Self::PriorityResolved { .. }
             | Self::NoRoom { .. }
             | Self::IndexesLimited { .. }
-            | Self::IndexesCut { .. } => 0,
+            | Self::IndexesCut { .. }
+            | Self::IndexesRerun { .. } => 0,
         }
     }
 
@@ -353,7 +365,8 @@ impl Fact {
             | Self::PodsReleased { job, .. }
             | Self::IndexesCut { job, .. }
             | Self::ContainersExited { job, .. }
-            | Self::ContainersRestarted { job, .. } => Some(*job),
+            | Self::ContainersRestarted { job, .. }
+            | Self::IndexesRerun { job, .. } => Some(*job),
             Self::Recorded { event } => Some(event.job),
         }
     }

@@ -1,6 +1,6 @@
 //! What is kept of a Job beside its document, and how facts change it.
 
-use super::fact::{Counted, Fact, PodEnd};
+use super::fact::{Counted, Fact, IndexRun, PodEnd};
 use super::per_index::{IndexFailures, PerIndex};
 use super::priority::Placement;
 use crate::base::{IndexSet, JobId, NO_INDEX, Time, Uid};
@@ -256,6 +256,7 @@ impl JobRecord {
                     self.per_index_mut().cut(*completions);
                 }
             }
+            Fact::IndexesRerun { at, indexes, goes_on, .. } => self.rerun(*at, indexes, *goes_on),
             Fact::ContainersExited { exits, .. } => {
                 let ready = exits.iter().filter(|exit| exit.was_ready).count();
                 self.status_mut().ready -= u32::try_from(ready).expect("no more than there are pods");
@@ -270,6 +271,18 @@ impl JobRecord {
             | Fact::DocWritten
             | Fact::ContainersRestarted { .. }
             | Fact::EventsExpired { .. } => {}
+        }
+    }
+
+    fn rerun(&mut self, at: Time, indexes: &[IndexRun], goes_on: bool) {
+        let all = || indexes.iter().flat_map(|run| run.first..run.first + run.count);
+        self.status_mut().forget(all());
+        if let Some(per_index) = &mut self.per_index {
+            Arc::make_mut(per_index).forget(all());
+        }
+        if goes_on {
+            self.backoff = Backoff::default();
+            self.status_mut().go_on(at);
         }
     }
 
@@ -329,6 +342,22 @@ impl JobStatus {
                 self.conditions.push(condition.clone());
             }
         }
+    }
+
+    fn forget(&mut self, indexes: impl Iterator<Item = u32>) {
+        for index in indexes {
+            self.succeeded -= u32::from(self.completed.remove(index));
+            if let Some(failed) = &mut self.failed_indexes {
+                failed.remove(index);
+            }
+        }
+    }
+
+    fn go_on(&mut self, at: Time) {
+        self.conditions.retain(|condition| condition.kind == ConditionType::Suspended);
+        self.completion_time = None;
+        self.start_time = (!self.is_suspended()).then_some(at);
+        self.failed = 0;
     }
 
     fn cut(&mut self, completions: u32) {

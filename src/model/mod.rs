@@ -10,8 +10,8 @@ mod event;
 mod fact;
 mod job;
 mod launch;
-mod pod;
 mod per_index;
+mod pod;
 mod priority;
 mod restarts;
 mod spec;
@@ -27,7 +27,7 @@ pub use pod::{EngineKind, LogExtent, NO_SEGMENT, Phase, PodRecord, Reason};
 pub use priority::{Placement, PodPriority, PreemptionPolicy, PriorityClass};
 pub use restarts::{Restarts, Terminated};
 pub use spec::{
-    BACKOFF_BASE_ANNOTATION, BACKOFF_MAX_ANNOTATION, BackoffDelays, CompletionMode, ContainerRestarts, EnvValue, EnvVar,
-    FUEL_ANNOTATION, FailureAction, FailureRule, FieldPath, JobSpec, OnExitCodes, PodConditionPattern, PodTemplate,
-    RestartPolicy, SpecError, SuccessRule, duration_ms,
+    BACKOFF_BASE_ANNOTATION, BACKOFF_MAX_ANNOTATION, BackoffDelays, CompletionMode, ContainerRestarts, EnvValue,
+    EnvVar, FUEL_ANNOTATION, FailureAction, FailureRule, FieldPath, JobSpec, OnExitCodes, PodConditionPattern,
+    PodTemplate, RestartPolicy, SpecError, SuccessRule, duration_ms,
 };

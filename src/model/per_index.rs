@@ -94,6 +94,10 @@ impl PerIndex {
         }
     }
 
+    pub(super) fn forget(&mut self, indexes: impl Iterator<Item = u32>) {
+        indexes.for_each(|index| _ = self.failed_once.remove(&index));
+    }
+
     pub(super) fn cut(&mut self, completions: u32) {
         self.failed_once.split_off(&completions);
     }

@@ -480,11 +480,7 @@ mod raw {
 
     impl Codes {
         fn read(self) -> OnExitCodes {
-            OnExitCodes {
-                container: self.container_name,
-                is_in: self.operator == Operator::In,
-                values: self.values,
-            }
+            OnExitCodes { container: self.container_name, is_in: self.operator == Operator::In, values: self.values }
         }
     }
 

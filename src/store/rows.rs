@@ -4,9 +4,7 @@
 //! what earlier builds wrote.
 
 use crate::base::{JobId, Time};
-use crate::model::{
-    Chunk, CodecError, Event, IndexFailures, JobRecord, JobStatus, Placement, PodRecord, Restarts,
-};
+use crate::model::{Chunk, CodecError, Event, IndexFailures, JobRecord, JobStatus, Placement, PodRecord, Restarts};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -93,8 +91,8 @@ mod tests {
     use super::*;
     use crate::base::Uid;
     use crate::model::{
-        Backoff, Condition, ConditionReason, ConditionType, EngineKind, EventNote, FailedOnce, HeldPod, LogExtent, PerIndex,
-        Phase, PodPriority, Reason, Terminated,
+        Backoff, Condition, ConditionReason, ConditionType, EngineKind, EventNote, FailedOnce, HeldPod, LogExtent,
+        PerIndex, Phase, PodPriority, Reason, Terminated,
     };
     use std::sync::Arc;
 
@@ -128,7 +126,8 @@ mod tests {
                 failed_indexes: Some(Box::new([5].into_iter().collect())),
             }),
             per_index: Some(Arc::new(PerIndex {
-                failed_once: [(6, FailedOnce { failures: failures(), ordinal: 4097, last: Time(1_795_405_437_040) })].into(),
+                failed_once: [(6, FailedOnce { failures: failures(), ordinal: 4097, last: Time(1_795_405_437_040) })]
+                    .into(),
                 held: [(4097, HeldPod { index: 6, counts: true })].into(),
                 held_failures: 1,
             })),

@@ -213,6 +213,7 @@ impl Mirror {
             | Fact::ConditionSet { .. }
             | Fact::IndexesLimited { .. }
             | Fact::IndexesCut { .. }
+            | Fact::IndexesRerun { .. }
             | Fact::Recorded { .. }
             | Fact::DocWritten
             | Fact::EventsExpired { .. } => {}
@@ -417,5 +418,8 @@ fn key_of(record: &JobRecord, uid_key: UidKey) -> JobKey {
 /// About what a status takes beside its struct, bytes.
 fn status_bytes(status: &JobStatus) -> usize {
     let failed = status.failed_indexes.as_ref().map_or(0, |failed| failed.bytes());
-    size_of::<JobStatus>() + status.completed.bytes() + failed + status.conditions.iter().map(|c| c.message.len()).sum::<usize>()
+    size_of::<JobStatus>()
+        + status.completed.bytes()
+        + failed
+        + status.conditions.iter().map(|c| c.message.len()).sum::<usize>()
 }

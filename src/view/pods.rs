@@ -26,8 +26,7 @@ impl Extra {
     /// What a pod has beside its record, if it has anything.
     fn of(pod: &PodObject) -> Option<Self> {
         let PodObject { message, stop, failures, restarts, .. } = pod;
-        let extra =
-            Self { message: message.clone(), stop: *stop, failures: *failures, restarts: restarts.clone() };
+        let extra = Self { message: message.clone(), stop: *stop, failures: *failures, restarts: restarts.clone() };
         (extra != Self::default()).then_some(extra)
     }
 }

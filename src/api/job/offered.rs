@@ -5,7 +5,9 @@
 //! Invariant: what passes here has a `model::JobSpec`.
 
 use crate::api::field::{FieldErrors, quoted};
-use crate::model::{BACKOFF_BASE_ANNOTATION, BACKOFF_MAX_ANNOTATION, BackoffDelays, FUEL_ANNOTATION, FieldPath, duration_ms};
+use crate::model::{
+    BACKOFF_BASE_ANNOTATION, BACKOFF_MAX_ANNOTATION, BackoffDelays, FUEL_ANNOTATION, FieldPath, duration_ms,
+};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
@@ -411,8 +413,12 @@ fn backoff_delays(document: &Value, errors: &mut FieldErrors) {
     let (Some(base), Some(max)) = (base, max) else { return };
     if base.unwrap_or(default.base_ms) > max.unwrap_or(default.max_ms) {
         let (key, other) = match base {
-            Some(_) => (BACKOFF_BASE_ANNOTATION, format!("must not be longer than {BACKOFF_MAX_ANNOTATION} (10m if unset)")),
-            None => (BACKOFF_MAX_ANNOTATION, format!("must not be shorter than {BACKOFF_BASE_ANNOTATION} (10s if unset)")),
+            Some(_) => {
+                (BACKOFF_BASE_ANNOTATION, format!("must not be longer than {BACKOFF_MAX_ANNOTATION} (10m if unset)"))
+            }
+            None => {
+                (BACKOFF_MAX_ANNOTATION, format!("must not be shorter than {BACKOFF_BASE_ANNOTATION} (10s if unset)"))
+            }
         };
         errors.invalid(path(key), quoted(text(key).unwrap_or_default()), other);
     }

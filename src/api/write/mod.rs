@@ -9,6 +9,7 @@ mod jobs;
 mod options;
 mod patch;
 mod plain;
+mod rerun;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use crate::engine::{RequestError, now};
 use axum::response::Response;
 pub(super) use jobs::{create as create_job, delete as delete_job, patch as patch_job, update as update_job};
 pub(super) use plain::{create as create_plain, delete as delete_plain, patch as patch_plain, update as update_plain};
+pub(super) use rerun::rerun as rerun_job;
 use serde_json::{Value, json};
 
 /// kubernetes: a generated name that exists is drawn again, so often at the most.
@@ -51,9 +53,12 @@ fn refusal(error: &RequestError, resource: Resource, namespace: &str, name: &str
         RequestError::Refused(WriteError::NotFound) => Status::not_found(resource, name),
         RequestError::Refused(WriteError::NoNamespace) => Status::not_found(NAMESPACES, namespace),
         RequestError::Refused(WriteError::Conflict) => Status::modified(resource, name),
-        RequestError::Refused(WriteError::WrongUid { .. } | WriteError::WrongVersion { .. }) => {
-            Status::conflict(resource, name, &error.to_string())
-        }
+        RequestError::Refused(
+            WriteError::WrongUid { .. }
+            | WriteError::WrongVersion { .. }
+            | WriteError::NothingToRun
+            | WriteError::Ending,
+        ) => Status::conflict(resource, name, &error.to_string()),
     }
 }
 

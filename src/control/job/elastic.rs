@@ -32,8 +32,7 @@ fn cut(state: &mut State, id: JobId, completions: u32, fx: &mut Effects) {
     job.retry.extend(dropped);
     indexes::wake_from(job, completions);
     let held = job.record.per_index.iter().flat_map(|per_index| &per_index.held);
-    let ordinals: Vec<u32> =
-        held.filter(|(_, held)| held.index >= completions).map(|(ordinal, _)| *ordinal).collect();
+    let ordinals: Vec<u32> = held.filter(|(_, held)| held.index >= completions).map(|(ordinal, _)| *ordinal).collect();
     job.replaced.retain(|ordinal| !ordinals.contains(ordinal));
     state.record(fx, Fact::IndexesCut { job: id, completions });
     if !ordinals.is_empty() {

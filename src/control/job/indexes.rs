@@ -125,7 +125,8 @@ pub(in crate::control) fn restore(job: &mut Job, held: &BTreeSet<u32>) {
     job.retry.clear();
     job.resting = Resting::default();
     let status = &job.record.status;
-    let is_open = |index: &u32| !status.completed.contains(*index) && !status.has_failed(*index) && !held.contains(index);
+    let is_open =
+        |index: &u32| !status.completed.contains(*index) && !status.has_failed(*index) && !held.contains(index);
     let open: Vec<u32> = (0..job.record.next_index).filter(is_open).collect();
     for index in open {
         match held::due(job, index) {

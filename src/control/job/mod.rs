@@ -5,7 +5,7 @@
 //! may be replaced), `held` (which failures are not counted yet), `finish` (is the Job over), `success_policy` (are enough
 //! indexes completed), `manage` (how many pods there should be), `indexes` (which completion indexes come next), `elastic`
 //! (what a change of `completions` drops), `removal` (which pods go first), `suspend` (condition Suspended), `track` (the
-//! other conditions, and the status that clients see), `ttl` (when a finished Job goes), `events` (what is said about it).
+//! other conditions, and the status that clients see), `ttl` (when a finished Job goes), `rerun` (what runs again), `events` (what is said about it).
 
 mod backoff;
 mod elastic;
@@ -16,6 +16,7 @@ mod held;
 pub(super) mod indexes;
 mod manage;
 mod removal;
+mod rerun;
 pub(super) mod restarts;
 mod success_policy;
 mod suspend;
@@ -27,5 +28,6 @@ pub(super) use elastic::resize;
 pub(super) use failure_policy::{count_end, count_lost};
 pub(super) use held::replaced;
 pub(super) use indexes::give_back;
+pub(super) use rerun::rerun;
 pub(super) use success_policy::recount;
 pub(super) use sync::sync;

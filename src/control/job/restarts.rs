@@ -30,12 +30,7 @@ pub(in crate::control) struct LiveRestarts {
 impl LiveRestarts {
     /// As it was kept.
     pub(in crate::control) fn restored(kept: &Restarts) -> Self {
-        Self {
-            count: kept.count,
-            is_waiting: kept.is_waiting,
-            next_ms: after(kept.back_off_ms),
-            since: kept.due(),
-        }
+        Self { count: kept.count, is_waiting: kept.is_waiting, next_ms: after(kept.back_off_ms), since: kept.due() }
     }
 }
 

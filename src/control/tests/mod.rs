@@ -24,6 +24,7 @@ mod publishing;
 mod random;
 mod refused;
 mod replacement;
+mod rerun;
 mod restart;
 mod restarts;
 mod room;

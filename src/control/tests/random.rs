@@ -135,6 +135,7 @@ impl History {
             20..=21 => self.jump(),
             22 => self.world.commit(),
             23 if self.chance(2) => self.delete(),
+            24 if self.chance(2) => self.rerun(),
             _ if self.chance(4) => self.crash(),
             _ => {}
         }
@@ -192,6 +193,21 @@ impl History {
             4 => spec.active_deadline_s = Some(u64::from(value) * 300).filter(|seconds| *seconds > 0),
             _ => spec.only_replace_failed = !spec.failure_policy.is_empty() || value % 2 == 0,
         });
+        self.world.try_step();
+    }
+
+    /// Runs parts of a Job again, most times.
+    fn rerun(&mut self) {
+        let names = self.names();
+        if names.is_empty() {
+            return;
+        }
+        let name = names[self.draw(0, u32::try_from(names.len()).expect("four")) as usize];
+        self.world.focus(name);
+        let spec = self.world.spec();
+        let has_index = spec.is_indexed() && spec.completions > Some(0);
+        let indexes = (has_index && self.chance(2)).then_some("0");
+        self.world.rerun(indexes);
         self.world.try_step();
     }
 

@@ -6,7 +6,7 @@
 //! held, `h3` the same ignored, `=3` it is held no longer; `~3` it ended after a stop and is gone; `C3` its container ended and
 //! waits, `R3` it is started again;
 //! `W3(ErrImagePull)` it could not start; `Failed(DeadlineExceeded)` a condition; `deleted` the Job
-//! is gone with its pods; `!Conflict` a write was refused. Three or more pods in
+//! is gone with its pods; `rerun` parts of the Job run again; `!Conflict` a write was refused. Three or more pods in
 //! a row are `+0..2`. With several Jobs, each token opens with the Job's name.
 
 use super::store::MemStore;
@@ -68,6 +68,7 @@ pub(super) fn transcript(fx: &Effects, store: &MemStore) -> String {
             Fact::ContainersRestarted { ordinals, .. } => {
                 ordinals.iter().for_each(|ordinal| say("R", *ordinal, String::new()));
             }
+            Fact::IndexesRerun { .. } => say("rerun", u32::MAX, String::new()),
             Fact::JobRemoved { .. } => say("deleted", u32::MAX, String::new()),
             Fact::ConditionSet { condition, .. } => say("", u32::MAX, shown(condition)),
             _ => {}

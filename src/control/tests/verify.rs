@@ -21,6 +21,8 @@ pub(super) struct Verifier {
     /// Jobs whose status changed since it was published.
     changed: BTreeSet<JobId>,
     pod_events_due: BTreeMap<JobId, usize>,
+    /// Jobs that run again, and must be published at once.
+    urgent: BTreeSet<JobId>,
 }
 
 impl Verifier {
@@ -39,6 +41,7 @@ impl Verifier {
         for (rv, fact) in fx.batch.numbered() {
             self.fact(now, rv, fact, &mut unpublished);
         }
+        assert!(self.urgent.is_empty(), "a rerun is published in its step");
         assert!(unpublished.is_empty(), "conditions are published in their step: {unpublished:?}");
         self.events(fx);
         self.statuses_get_published(state);
@@ -71,7 +74,7 @@ impl Verifier {
                 assert_eq!(before, None, "each condition has a version of its own");
             }
             Fact::StatusPublished { .. } => {
-                let has_condition = unpublished.remove(&id).is_some();
+                let has_condition = unpublished.remove(&id).is_some() | self.urgent.remove(&id);
                 let last = self.shown.insert(id, (now, record.status.clone()));
                 let has_changed = self.changed.remove(&id);
                 let Some((at, _)) = last else { return };
@@ -81,6 +84,10 @@ impl Verifier {
             }
             Fact::JobRemoved { .. } => self.forget(id),
             Fact::JobChanged { .. } | Fact::PodsRemoved { .. } => {}
+            Fact::IndexesRerun { goes_on, .. } => {
+                assert_eq!(was_finished, *goes_on, "a rerun knows of the end");
+                self.urgent.insert(id);
+            }
             _ => assert!(!was_finished, "a finished Job changes: {fact:?}"),
         }
     }

@@ -5,9 +5,9 @@ use super::store::MemStore;
 use super::transcript::{shown, transcript};
 use super::verify::Verifier;
 use super::workers::{STOPPED, Workers};
-use crate::base::{JobId, Time, Uid, UidKey};
+use crate::base::{IndexSet, JobId, Time, Uid, UidKey};
 use crate::control::{
-    Capacity, Config, DeleteDoc, DeleteJob, DocChange, Effects, Input, NewDoc, NewJob, NewSpec, State,
+    Capacity, Config, DeleteDoc, DeleteJob, DocChange, Effects, Input, NewDoc, NewJob, NewSpec, Rerun, State,
 };
 use crate::model::{Batch, EventNote, Fact, JobRecord, JobSpec, JobStatus, Kind, Reason};
 use std::collections::BTreeMap;
@@ -158,6 +158,17 @@ impl World {
         self.written += 1;
         let delete = DeleteJob { namespace: namespace.into(), name: self.name.into(), uid, rv };
         self.inputs.push(Input::DeleteJob(self.written, delete));
+    }
+
+    /// Runs these indexes again, or what has failed.
+    pub(super) fn rerun(&mut self, indexes: Option<&str>) {
+        let (base_rv, doc) = self.store.job_doc("default", self.name).expect("the Job is there");
+        let spec = self.specs[&doc].clone();
+        let parse = |text: &str| IndexSet::parse(text, spec.completions.unwrap_or(0)).expect("a list");
+        let indexes = indexes.map(parse);
+        self.written += 1;
+        let rerun = Rerun { namespace: "default".into(), name: self.name.into(), base_rv, spec, indexes };
+        self.inputs.push(Input::RerunJob(self.written, Box::new(rerun)));
     }
 
     fn write(&mut self, spec: &JobSpec) -> Arc<str> {

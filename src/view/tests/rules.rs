@@ -46,8 +46,7 @@ fn a_suspended_job_has_no_start_and_a_resumed_one_has_a_false_condition() {
             "lastTransitionTime": at})
     };
     let at = "2026-11-23T03:43:57Z";
-    let rest = json!({"terminating": 0, "ready": 0, "uncountedTerminatedPods": {}});
-    let mut wanted = rest.clone();
+    let mut wanted = json!({"terminating": 0, "ready": 0, "uncountedTerminatedPods": {}});
     wanted["conditions"] = json!([condition("True", "JobSuspended", at)]);
     assert_eq!(status(&mut world), wanted);
     world.happens(vec![suspended(ConditionReason::JobResumed, 1)]);
@@ -113,10 +112,12 @@ fn exited(at_s: u64, back_off_ms: u32) -> Fact {
 fn a_container_that_is_started_again_is_shown_as_a_kubelet_shows_it() {
     let mut world = with("");
     world.create_pods(1, 0, 1, &[], AT);
-    let started = |at_s: u64| Fact::PodsStarted { job: JOB, pods: vec![(0, AT.plus_ms(at_s * 1000), EngineKind::Small)] };
+    let started =
+        |at_s: u64| Fact::PodsStarted { job: JOB, pods: vec![(0, AT.plus_ms(at_s * 1000), EngineKind::Small)] };
     world.happens(vec![started(1), exited(1, 80_000)]);
     let shown = pod(&world, 0);
-    let (name, uid) = (shown["metadata"]["name"].as_str().expect("a name"), shown["metadata"]["uid"].as_str().expect("a uid"));
+    let (name, uid) =
+        (shown["metadata"]["name"].as_str().expect("a name"), shown["metadata"]["uid"].as_str().expect("a uid"));
     let status = &shown["status"];
     let container = &status["containerStatuses"][0];
     assert_eq!((&status["phase"], &status["startTime"]), (&json!("Running"), &json!("2026-11-23T03:43:58Z")));
@@ -126,11 +127,15 @@ fn a_container_that_is_started_again_is_shown_as_a_kubelet_shows_it() {
         "startedAt": "2026-11-23T03:43:58Z", "finishedAt": "2026-11-23T03:44:00Z", "containerID": format!("coracle-s://{uid}")}});
     assert_eq!(container["lastState"], last);
     assert_eq!((&container["restartCount"], &container["ready"]), (&json!(0), &json!(false)));
-    let ready = status["conditions"].as_array().expect("conditions").iter().find(|c| c["type"] == "Ready").expect("Ready");
+    let ready =
+        status["conditions"].as_array().expect("conditions").iter().find(|c| c["type"] == "Ready").expect("Ready");
     assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!("ContainersNotReady")));
     world.happens(vec![Fact::ContainersRestarted { job: JOB, ordinals: vec![0] }]);
     let container = pod(&world, 0)["status"]["containerStatuses"][0].take();
-    assert_eq!((&container["state"], &container["restartCount"]), (&json!({"waiting": {"reason": "ContainerCreating"}}), &json!(1)));
+    assert_eq!(
+        (&container["state"], &container["restartCount"]),
+        (&json!({"waiting": {"reason": "ContainerCreating"}}), &json!(1))
+    );
     world.happens(vec![started(100)]);
     let shown = pod(&world, 0);
     let container = &shown["status"]["containerStatuses"][0];
@@ -152,10 +157,15 @@ fn what_few_pods_have_survives_a_fold() {
     world.happens(vec![ended(1, PodEnd { index: 0, counted: Counted::Held, ..end(0, 1, AT) })]);
     world.create_pods(1, 1, 1, &[(0, 1)], AT);
     let Fact::ContainersExited { exits, .. } = exited(1, 10_000) else { return };
-    world.happens(vec![Fact::ContainersExited { job: JOB, exits: vec![ContainerExit { ordinal: 1, was_ready: false, ..exits[0].clone() }] }]);
+    world.happens(vec![Fact::ContainersExited {
+        job: JOB,
+        exits: vec![ContainerExit { ordinal: 1, was_ready: false, ..exits[0].clone() }],
+    }]);
     let mut folding = world.view.fold();
     let folded = folding.next().expect("a piece");
     let extras: Vec<_> = folded.chunks.iter().map(PodChunk::restore).map(|chunk| chunk.extras).collect();
     let extra = &extras[0][&1];
-    assert!(extra.failures.counted == 1 && extra.restarts.as_ref().is_some_and(|restarts| restarts.back_off_ms == 10_000));
+    assert!(
+        extra.failures.counted == 1 && extra.restarts.as_ref().is_some_and(|restarts| restarts.back_off_ms == 10_000)
+    );
 }

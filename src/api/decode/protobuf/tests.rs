@@ -6,8 +6,8 @@ use k8s_pb::api::batch::v1::{
     PodFailurePolicyRule, SuccessPolicy, SuccessPolicyRule,
 };
 use k8s_pb::api::core::v1::{
-    Container, ContainerPort, ContainerRestartRule, ContainerRestartRuleOnExitCodes, EnvVar, EnvVarSource, Namespace, NamespaceSpec, ObjectFieldSelector, PodSpec,
-    PodTemplateSpec, ResourceRequirements, Toleration,
+    Container, ContainerPort, ContainerRestartRule, ContainerRestartRuleOnExitCodes, EnvVar, EnvVarSource, Namespace,
+    NamespaceSpec, ObjectFieldSelector, PodSpec, PodTemplateSpec, ResourceRequirements, Toleration,
 };
 use k8s_pb::apimachinery::pkg::api::resource::Quantity;
 use k8s_pb::apimachinery::pkg::apis::meta::v1 as meta;

@@ -319,7 +319,8 @@ fn our_limits_say_where_they_are() {
 
 #[test]
 fn delays_that_make_no_sense_are_refused() {
-    let base = |text: &str, why: &str| (json!({"coracle.dev/backoff-base": text}), "base", text.to_owned(), why.to_owned());
+    let base =
+        |text: &str, why: &str| (json!({"coracle.dev/backoff-base": text}), "base", text.to_owned(), why.to_owned());
     let form = "must be a positive duration such as 500ms, 2s or 5m";
     let too_long = "must not be longer than coracle.dev/backoff-max (10m if unset)";
     let cases = [

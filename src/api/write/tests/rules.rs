@@ -51,8 +51,13 @@ fn a_job_is_suspended_changed_and_resumed() {
         server.patch(&path("a"), &json!({"spec": {"suspend": false}})).await;
         let pods = server.wait_for(PODS_PATH, |pods| pods["items"][0]["status"]["phase"] == "Running").await;
         assert_eq!(pods["items"][0]["metadata"]["labels"]["x"], "y");
-        let refused = server.patch(&path("a"), &json!({"spec": {"template": {"metadata": {"labels": {"x": "z"}}}}})).await;
-        assert!(refused.status == 422 && refused.message().contains("spec.template: Invalid value"), "{}", refused.text);
+        let refused =
+            server.patch(&path("a"), &json!({"spec": {"template": {"metadata": {"labels": {"x": "z"}}}}})).await;
+        assert!(
+            refused.status == 422 && refused.message().contains("spec.template: Invalid value"),
+            "{}",
+            refused.text
+        );
         server.patch(&path("a"), &json!({"spec": {"suspend": true}})).await;
         server.wait_for(PODS_PATH, |pods| pods["items"] == json!([])).await;
         server
@@ -83,6 +88,39 @@ fn a_finished_job_goes_by_itself_and_somebody_elses_stays_untouched() {
         let jobs = server.wait_for(JOBS_PATH, left).await;
         assert_eq!((&jobs["items"][0]["metadata"]["name"], &jobs["items"][0]["status"]), (&json!("b"), &json!({})));
         assert_eq!(server.get(PODS_PATH).await.body["items"], json!([]));
+        server
+    });
+}
+
+#[test]
+fn failed_indexes_run_again() {
+    with_server(async |server| {
+        let spec = json!({"completionMode": "Indexed", "completions": 2, "parallelism": 2, "backoffLimitPerIndex": 0});
+        server.post(JOBS_PATH, &in_spec("a", "1", &spec)).await;
+        server.wait_for(&path("a"), has_condition("Failed")).await;
+        let rerun = format!("{}/rerun", path("a"));
+        let refused = [
+            (json!({}), 422, "either indexes or failed: true must be given"),
+            (json!({"failed": false}), 422, "either indexes or failed: true must be given"),
+            (json!({"failed": true, "indexes": "0"}), 422, "may not be given together with failed"),
+            (json!({"indexes": "7"}), 422, "too large index"),
+            (json!({"indexes": 7}), 400, "invalid type"),
+            (json!({"all": true}), 400, "unknown field"),
+        ];
+        for (body, status, message) in refused {
+            let answer = server.post(&rerun, &body).await;
+            assert!(answer.status == status && answer.message().contains(message), "{body}: {}", answer.text);
+        }
+        let answer = server.post(&rerun, &json!({"indexes": "0"})).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        server.wait_for(PODS_PATH, |pods| pods["items"].as_array().is_some_and(|pods| pods.len() == 3)).await;
+        server.wait_for(&path("a"), has_condition("Failed")).await;
+        let missing = server.post(&format!("{}/rerun", path("b")), &json!({"failed": true})).await;
+        assert_eq!(missing.status, 404, "{}", missing.text);
+        server.post(JOBS_PATH, &in_spec("c", "0", &json!({}))).await;
+        server.wait_for(&path("c"), has_condition("Complete")).await;
+        let nothing = server.post(&format!("{}/rerun", path("c")), &json!({"failed": true})).await;
+        assert!(nothing.status == 409 && nothing.message().contains("nothing of it has ended"), "{}", nothing.text);
         server
     });
 }

@@ -63,7 +63,10 @@ fn restart_policies_and_their_rules() {
         (
             "an unknown policy",
             container(&json!({"restartPolicy": "Sometimes"})),
-            &[&at("restartPolicy", "Unsupported value: \"Sometimes\": supported values: \"Always\", \"Never\", \"OnFailure\"")],
+            &[&at(
+                "restartPolicy",
+                "Unsupported value: \"Sometimes\": supported values: \"Always\", \"Never\", \"OnFailure\"",
+            )],
         ),
         (
             "rules without a policy",
@@ -71,13 +74,24 @@ fn restart_policies_and_their_rules() {
             &[&at("restartPolicy", "Required value: must specify restartPolicy when restart rules are used")],
         ),
         ("as many as there may be", with(&json!(many[1..])), &[]),
-        ("too many rules", with(&json!(many)), &[&at("restartPolicyRules", "Too many: 21: must have at most 20 items")]),
+        (
+            "too many rules",
+            with(&json!(many)),
+            &[&at("restartPolicyRules", "Too many: 21: must have at most 20 items")],
+        ),
         (
             "an unknown action",
             with(&rule("Stop", &codes(1))),
-            &[&in_rule("action", "Unsupported value: \"Stop\": supported values: \"Restart\", \"RestartAllContainers\"")],
+            &[&in_rule(
+                "action",
+                "Unsupported value: \"Stop\": supported values: \"Restart\", \"RestartAllContainers\"",
+            )],
         ),
-        ("no exit codes", with(&json!([{"action": "Restart"}])), &[&in_rule("exitCodes", "Required value: must be specified")]),
+        (
+            "no exit codes",
+            with(&json!([{"action": "Restart"}])),
+            &[&in_rule("exitCodes", "Required value: must be specified")],
+        ),
         (
             "an unknown operator",
             with(&rule("Restart", &json!({"operator": "", "values": [1]}))),

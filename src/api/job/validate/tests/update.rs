@@ -125,8 +125,10 @@ fn in_template(spec: &Value) -> Value {
 
 #[test]
 fn the_template_of_a_suspended_job_may_change_in_parts() {
-    let container = |resources: &str| json!([{"name": "c", "image": "i", "resources": {"limits": {"memory": resources}}}]);
-    let node_affinity = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}});
+    let container =
+        |resources: &str| json!([{"name": "c", "image": "i", "resources": {"limits": {"memory": resources}}}]);
+    let node_affinity =
+        json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}});
     for change in [
         json!({"spec": {"template": {"metadata": {"labels": {"a": "b"}, "annotations": {"c": "d"}}}}}),
         in_template(&json!({"nodeSelector": {"disk": "ssd"}})),

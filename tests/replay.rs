@@ -11,7 +11,8 @@ use coracle::view::{Change, ChangeKind, Cursor, Filter, Object, Topic, View};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
-const TOPICS: [Topic; 5] = [Topic::Jobs, Topic::Pods, Topic::Events, Topic::Namespaces, Topic::PriorityClasses];
+const TOPICS: [Topic; 6] =
+    [Topic::Jobs, Topic::Pods, Topic::Events, Topic::Namespaces, Topic::PriorityClasses, Topic::Nodes];
 
 /// What the history knows of a pod that still changes.
 #[derive(Clone, Copy)]
@@ -278,8 +279,12 @@ fn list(view: &View, topic: Topic) -> Shown {
         Topic::Jobs => view.jobs(None).1.into_iter().for_each(|job| put(&mut shown, &Object::Job(job))),
         Topic::Pods => view.pods(None, None).1.iter().for_each(|pod| put(&mut shown, &Object::Pod(pod))),
         Topic::Events => view.events(None).1.into_iter().for_each(|event| put(&mut shown, &Object::Event(event))),
-        Topic::Namespaces | Topic::PriorityClasses => {
-            let kind = if topic == Topic::Namespaces { Kind::Namespace } else { Kind::PriorityClass };
+        Topic::Namespaces | Topic::PriorityClasses | Topic::Nodes => {
+            let kind = match topic {
+                Topic::Namespaces => Kind::Namespace,
+                Topic::Nodes => Kind::Node,
+                _ => Kind::PriorityClass,
+            };
             view.plain(kind).1.into_iter().for_each(|plain| put(&mut shown, &Object::Plain(plain)));
         }
     }

@@ -14,7 +14,7 @@ use axum::extract::{FromRef, FromRequest, FromRequestParts, Path, Request, State
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use http_body_util::LengthLimitError;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
@@ -83,7 +83,8 @@ pub(super) fn router(served: Served) -> Router {
         .route("/apis/batch/v1/namespaces/{namespace}/jobs/{name}/status", object(&list::JOBS))
         .route("/api/v1/pods", collection(&list::PODS))
         .route("/api/v1/namespaces/{namespace}/pods", collection(&list::PODS))
-        .route("/api/v1/namespaces/{namespace}/pods/{name}", object(&list::PODS))
+        .route("/api/v1/namespaces/{namespace}/pods/{name}", object(&list::PODS).delete(write::delete_pod))
+        .route("/api/v1/namespaces/{namespace}/pods/{name}/eviction", post(write::evict_pod))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/status", object(&list::PODS))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/log", get(log::log))
         .route("/modules", get(modules::list))

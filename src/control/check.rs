@@ -40,8 +40,15 @@ impl State {
     /// Every Job is found by its name, and nothing else is.
     fn check_names(&self) {
         let named = self.by_name.values().flat_map(|names| names.values());
-        assert_eq!(named.count(), self.jobs.len(), "as many names as Jobs");
-        for (id, job) in &self.jobs {
+        let orphans = self.orphans.values().flatten();
+        assert_eq!(named.count() + orphans.count(), self.jobs.len(), "as many names as Jobs");
+        for (namespace, orphans) in &self.orphans {
+            for (name, id) in orphans {
+                let record = &self.jobs[id].record;
+                assert!(record.placement.orphaned && record.namespace == *namespace && record.name == *name);
+            }
+        }
+        for (id, job) in self.jobs.iter().filter(|(_, job)| !job.record.placement.orphaned) {
             assert_eq!(self.job_named(&job.record.namespace, &job.record.name), Ok(*id), "a name leads to another Job");
             assert!(id.0 < self.next_job, "the number of job {} is still to be given", id.0);
         }

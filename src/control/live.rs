@@ -85,6 +85,8 @@ pub(super) struct Pods {
     free: Vec<u32>,
     /// The slot of each Job's newest pod.
     newest: BTreeMap<JobId, u32>,
+    /// Ordinal to slot, of the Jobs of which a client named a pod.
+    named: BTreeMap<JobId, BTreeMap<u32, u32>>,
 }
 
 /// A pod between its neighbours in the list of its Job.
@@ -101,6 +103,9 @@ impl Pods {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("fewer than u32::MAX live pods")
         });
+        if !self.named.is_empty() && let Some(named) = self.named.get_mut(&pod.job) {
+            named.insert(pod.ordinal, slot);
+        }
         let older = self.newest.insert(pod.job, slot);
         if let Some(older) = older {
             self.linked(older).newer = Some(slot);
@@ -136,10 +141,26 @@ impl Pods {
         match (newer, older) {
             (Some(newer), _) => self.linked(newer).older = older,
             (None, Some(older)) => _ = self.newest.insert(pod.job, older),
-            (None, None) => _ = self.newest.remove(&pod.job),
+            (None, None) => {
+                self.newest.remove(&pod.job);
+                self.named.remove(&pod.job);
+            }
+        }
+        if !self.named.is_empty() && let Some(named) = self.named.get_mut(&pod.job) {
+            named.remove(&pod.ordinal);
         }
         self.free.push(slot);
         pod
+    }
+
+    /// The slot of a pod, if it has not ended. The first look at a pod of a Job walks all of that Job.
+    pub(super) fn slot_of(&mut self, job: JobId, ordinal: u32) -> Option<u32> {
+        self.newest.get(&job)?;
+        if !self.named.contains_key(&job) {
+            let named = self.of_job(job).map(|(slot, pod)| (pod.ordinal, slot)).collect();
+            self.named.insert(job, named);
+        }
+        self.named.get(&job)?.get(&ordinal).copied()
     }
 
     /// A Job's pods with their slots, newest first.
@@ -173,16 +194,20 @@ mod tests {
         let slots: Vec<u32> = (0..4).map(|ordinal| add(1, ordinal)).collect();
         let other = add(2, 7);
         assert_eq!((ordinals(&pods, 1), ordinals(&pods, 2)), (vec![3, 2, 1, 0], vec![7]));
+        assert_eq!((pods.slot_of(JobId(1), 1), pods.slot_of(JobId(1), 4)), (Some(slots[1]), None));
         pods.remove(slots[1]);
+        assert_eq!((pods.slot_of(JobId(1), 1), pods.slot_of(JobId(3), 1)), (None, None));
         assert_eq!(ordinals(&pods, 1), [3, 2, 0]);
         pods.remove(slots[3]);
         pods.remove(other);
         assert_eq!((ordinals(&pods, 1), ordinals(&pods, 2)), (vec![2, 0], vec![]));
         pods.remove(slots[0]);
         let again = pods.insert(Live::new(JobId(1), 9, NO_INDEX));
+        assert_eq!(pods.slot_of(JobId(1), 9), Some(again));
         assert_eq!((ordinals(&pods, 1), again), (vec![9, 2], slots[0]));
         pods.remove(again);
         pods.remove(slots[2]);
         assert_eq!((ordinals(&pods, 1), pods.iter().count()), (vec![], 0));
+        assert!(pods.named.is_empty(), "what was named of a Job goes with its last pod");
     }
 }

@@ -1,12 +1,12 @@
 //! What workers report about pods.
 
 use super::effects::Effects;
-use super::job::{count_exit, give_back};
+use super::job::{count_exit, count_unstarted};
 use super::live::{Live, Place};
 use super::state::{Job, State};
 use super::timers::Due;
 use crate::base::JobId;
-use crate::model::{Counted, Exit, Fact, PodEnd, Reason, Refused, Report, Started, Waiting};
+use crate::model::{Exit, Fact, PodEnd, Reason, Refused, Report, Started, Waiting};
 
 /// kubernetes: kubelet `MaxContainerBackOff` and its image back-off: 10 s, doubling, at the most 300 s.
 const REFUSED_BACKOFF_MS: u64 = 10_000;
@@ -77,8 +77,8 @@ impl State {
         let mut pod = self.pods.remove(slot);
         // A deleted Job had no pods any more when it went.
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        give_back(job, &mut pod);
-        let end = pod.end(Counted::Dropped, self.now);
+        let counted = count_unstarted(job, &mut pod, self.now);
+        let end = pod.end(counted, self.now);
         self.record(fx, Fact::PodsEnded { job: id, ends: vec![end] });
         self.record(fx, Fact::PodsRemoved { job: id, ordinals: vec![pod.ordinal] });
         self.dirty.insert(id);

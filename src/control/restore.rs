@@ -24,8 +24,8 @@ pub struct RestoredJob {
     pub record: JobRecord,
     /// What its document says.
     pub spec: JobSpec,
-    /// The resourceVersion of its document.
-    pub doc_rv: u64,
+    /// Its document and the resourceVersion of that.
+    pub doc: (u64, Arc<str>),
     /// Its pods that have not ended.
     pub pods: Vec<PodRecord>,
 }
@@ -56,8 +56,12 @@ impl State {
         for job in restored.jobs {
             let id = job.record.id;
             assert!(id.0 < state.next_job, "Job {} is there and its number is still to be given", id.0);
-            let names = state.by_name.entry(Arc::clone(&job.record.namespace)).or_default();
-            names.insert(Arc::clone(&job.record.name), id);
+            let (namespace, name) = (Arc::clone(&job.record.namespace), Arc::clone(&job.record.name));
+            if job.record.placement.orphaned {
+                state.orphans.entry(namespace).or_default().insert((name, id));
+            } else {
+                state.by_name.entry(namespace).or_default().insert(name, id);
+            }
             state.restore_job(job, &restored.logs, fx);
         }
         state
@@ -65,7 +69,8 @@ impl State {
 
     fn restore_job(&mut self, restored: RestoredJob, logs: &BTreeMap<(JobId, u32), LogExtent>, fx: &mut Effects) {
         let id = restored.record.id;
-        let job = Job::new(restored.record, restored.spec, restored.doc_rv, self.uid_key);
+        let (doc_rv, doc) = &restored.doc;
+        let job = Job::new(restored.record, restored.spec, (*doc_rv, doc), self.uid_key);
         self.jobs.insert(id, Box::new(job));
         let (mut ends, mut gone, mut held) = (Vec::new(), Vec::new(), BTreeSet::new());
         for pod in restored.pods {

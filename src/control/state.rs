@@ -8,7 +8,7 @@ use super::sched::{Capacity, Sched};
 use super::timers::{Due, Timers};
 use crate::base::{JobId, NO_INDEX, PodNames, Time, UidKey};
 use crate::model::{
-    Batch, DocWrite, Event, EventNote, Fact, JobRecord, JobSpec, Kind, PodTemplate, PriorityClass, RunPlan,
+    Batch, Claim, DocWrite, Event, EventNote, Fact, JobRecord, JobSpec, Kind, PodTemplate, PriorityClass, RunPlan,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -43,6 +43,8 @@ pub struct State {
     pub(super) jobs: BTreeMap<JobId, Box<Job>>,
     /// Job by namespace and name.
     pub(super) by_name: BTreeMap<Arc<str>, BTreeMap<Arc<str>, JobId>>,
+    /// The Jobs that are gone while their pods were kept, by namespace: name and number. They are in `jobs` too.
+    pub(super) orphans: BTreeMap<Arc<str>, BTreeSet<(Arc<str>, JobId)>>,
     pub(super) pods: Pods,
     pub(super) sched: Sched,
     pub(super) timers: Timers,
@@ -62,12 +64,16 @@ pub(super) struct Job {
     pub(super) spec: JobSpec,
     /// The resourceVersion of its document.
     pub(super) doc_rv: u64,
+    /// Its document, of one that has finalizers or is being deleted.
+    pub(super) doc: Option<Arc<str>>,
     /// Its pods' names.
     pub(super) names: PodNames,
     /// What its pods run; `None` once it has finished.
     pub(super) plan: Option<Arc<RunPlan>>,
     /// Indexes below `record.next_index` that need another pod (Indexed).
     pub(super) retry: BTreeSet<u32>,
+    /// Ordinals of pods that a client deleted and that count by their ends.
+    pub(super) deleted: BTreeSet<u32>,
     /// What happened since the last sync.
     pub(super) news: News,
     pub(super) events: EventBudget,
@@ -95,15 +101,17 @@ pub(super) struct News {
 }
 
 impl Job {
-    pub(super) fn new(record: JobRecord, spec: JobSpec, doc_rv: u64, uid_key: UidKey) -> Self {
+    pub(super) fn new(record: JobRecord, spec: JobSpec, (doc_rv, doc): (u64, &Arc<str>), uid_key: UidKey) -> Self {
         let plan = Some(Self::plan(&record, &spec, uid_key));
         Self {
+            doc: spec.life.keeps_doc().then(|| Arc::clone(doc)),
             names: PodNames::new(record.uid),
             record,
             spec,
             doc_rv,
             plan,
             retry: BTreeSet::new(),
+            deleted: BTreeSet::new(),
             news: News::default(),
             events: EventBudget::default(),
             no_room_said: None,
@@ -152,6 +160,7 @@ impl State {
             without_class: BTreeSet::new(),
             jobs: BTreeMap::new(),
             by_name: BTreeMap::new(),
+            orphans: BTreeMap::new(),
             pods: Pods::default(),
             sched: Sched::new(config.capacity),
             timers: Timers::default(),
@@ -282,6 +291,8 @@ fn changes_status(fact: &Fact) -> bool {
         | Fact::PodsCreated { .. }
         | Fact::PodsStarted { .. }
         | Fact::PodsStopping { .. }
+        | Fact::PodsDeleted { .. }
+        | Fact::PodChanged { claim: Claim::Left { .. } | Claim::Joined { .. }, .. }
         | Fact::PodsEnded { .. }
         | Fact::ConditionSet { .. } => true,
         Fact::JobCreated { .. }
@@ -295,6 +306,10 @@ fn changes_status(fact: &Fact) -> bool {
         | Fact::JobRemoved { .. }
         | Fact::EventsExpired { .. }
         | Fact::PriorityResolved { .. }
+        | Fact::EndedPodsRemoved { .. }
+        | Fact::JobOrphaned { .. }
+        | Fact::PodChanged { claim: Claim::Same, .. }
+        | Fact::Unplaced { .. }
         | Fact::NoRoom { .. } => false,
     }
 }

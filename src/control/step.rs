@@ -19,6 +19,7 @@ impl State {
                 Input::CreateJob(ticket, new) => self.on_create_job(ticket, *new, fx),
                 Input::UpdateJob(ticket, change) => self.on_update_job(ticket, *change, fx),
                 Input::DeleteJob(ticket, delete) => self.on_delete_job(ticket, &delete, fx),
+                Input::ChangePod(ticket, change) => self.on_change_pod(ticket, *change, fx),
                 Input::CreateDoc(ticket, new) => self.on_create_doc(ticket, new, fx),
                 Input::UpdateDoc(ticket, change) => self.on_update_doc(ticket, change, fx),
                 Input::DeleteDoc(ticket, delete) => self.on_delete_doc(ticket, delete, fx),

@@ -90,7 +90,7 @@ impl State {
         let rv = self.record(fx, fact.clone());
         Self::write_doc(fx, Kind::Job, &namespace, &new.name, rv, Some(&new.doc));
         let record = JobRecord::created_by(&fact, rv).expect("a creation");
-        self.jobs.insert(id, Box::new(Job::new(record, new.spec, rv, self.uid_key)));
+        self.jobs.insert(id, Box::new(Job::new(record, new.spec, (rv, &new.doc), self.uid_key)));
         self.dirty.insert(id);
         Ok(Written { rv, job_uid: Some(new.uid) })
     }
@@ -116,6 +116,7 @@ impl State {
         let job = self.job(id);
         job.plan = Some(Job::plan(&job.record, &change.spec, uid_key));
         job.spec = change.spec;
+        job.doc = job.spec.life.keeps_doc().then_some(change.doc);
         job.doc_rv = rv;
         let job_uid = Some(job.record.uid);
         self.dirty.insert(id);

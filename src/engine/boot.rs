@@ -17,7 +17,7 @@ pub(super) fn restore(
 ) -> Result<(State, Batch), EngineError> {
     let config =
         Config { uid_key: recovered.uid_key, first_rv: recovered.first_rv, next_job: recovered.next_job, capacity };
-    let docs = recovered.docs.iter().filter(|doc| doc.kind != Kind::Job).cloned().collect();
+    let docs = recovered.docs.iter().filter(|doc| !matches!(doc.kind, Kind::Job | Kind::OrphanedJob)).cloned().collect();
     let events = view.events(None).1.iter().map(|event| event.event.at).collect();
     let mut restored = Restored { docs, events, ..Restored::default() };
     let mut lost = BTreeSet::new();
@@ -29,7 +29,7 @@ pub(super) fn restore(
         })?;
         let running = pods.iter().filter(|pod| pod.has(PodRecord::STARTED));
         lost.extend(running.map(|pod| (pod.job, pod.ordinal)));
-        restored.jobs.push(RestoredJob { record, spec, doc_rv: doc.rv, pods });
+        restored.jobs.push(RestoredJob { record, spec, doc: (doc.rv, Arc::clone(&doc.json)), pods });
     }
     restored.logs = logs.recover(&lost);
     let mut fx = Effects::default();

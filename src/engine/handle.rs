@@ -4,7 +4,7 @@ use super::compiler::{CheckedModule, Compiler};
 use super::inbox::{Inbox, NotTaken};
 use crate::base::{Rng, Uid};
 use crate::control::{
-    DeleteDoc, DeleteJob, DocChange, Input, NewDoc, NewJob, NewSpec, Reply, Ticket, WriteError, Written,
+    ChangePod, DeleteDoc, DeleteJob, DocChange, Input, NewDoc, NewJob, NewSpec, Reply, Ticket, WriteError, Written,
 };
 use crate::exec::{LoadError, Logs};
 use crate::model::{Kind, Report};
@@ -132,6 +132,14 @@ impl Handle {
     /// [`RequestError`]; nothing was deleted then, unless the engine stopped while it was waiting.
     pub async fn delete_job(&self, delete: DeleteJob) -> Result<Written, RequestError> {
         self.ask(|ticket| Input::DeleteJob(ticket, delete)).await
+    }
+
+    /// Deletes, evicts or changes a pod; resolves once it is durable. Version 0 says that nothing had to be done.
+    ///
+    /// # Errors
+    /// [`RequestError`]; the pod is as it was then, unless the engine stopped while it was waiting.
+    pub async fn change_pod(&self, change: ChangePod) -> Result<Written, RequestError> {
+        self.ask(|ticket| Input::ChangePod(ticket, Box::new(change))).await
     }
 
     /// Creates an object that is only a document; resolves once it is durable.

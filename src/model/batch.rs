@@ -13,6 +13,10 @@ pub enum Kind {
     Namespace,
     /// scheduling.k8s.io/v1 PriorityClass.
     PriorityClass,
+    /// core/v1 Node: what a client wrote of it.
+    Node,
+    /// The document of a Job that is gone while its pods were kept; its name is the Job's number.
+    OrphanedJob,
 }
 
 /// A document as it is from `rv` on.
@@ -118,14 +122,15 @@ mod tests {
     use super::*;
     use crate::base::{JobId, NO_INDEX, Time, Uid};
     use crate::model::{
-        Backoff, Condition, ConditionReason, ConditionType, Counted, EngineKind, Event, EventNote, IndexRun, LogExtent,
-        PodEnd, PodPriority, PreemptionPolicy, Reason, Waiting,
+        Backoff, Claim, Condition, ConditionReason, ConditionType, Counted, DeletedPod, EngineKind, Event, EventNote,
+        IndexRun, LogExtent, PodEnd, PodPriority, PreemptionPolicy, Reason, Unplaced, UnplacedReason, Waiting,
     };
 
     /// One fact of every variant, with every kind of field at a telling value.
     fn every_fact() -> Vec<Fact> {
         let job = JobId(7);
         let at = Time(1_795_405_437_123);
+        let unplaced = Unplaced { since: at, reason: UnplacedReason::SchedulingGated, why: "full".into() };
         vec![
             Fact::JobCreated { job, uid: Uid(1 << 100), namespace: "default".into(), name: "pi".into(), at },
             Fact::JobChanged { job },
@@ -183,6 +188,18 @@ mod tests {
             },
             Fact::NoRoom { job, since: Some(at) },
             Fact::Recorded { event: Event { job, at, note: EventNote::FailedScheduling { ordinal: 3, index: 300 } } },
+            Fact::PodsDeleted {
+                job,
+                at,
+                pods: vec![DeletedPod { ordinal: 4, grace_s: 300, was_ready: true, counted_failed: false, evicted: true }],
+            },
+            Fact::EndedPodsRemoved { job, ordinals: 300 },
+            Fact::JobOrphaned { job, at, ordinals: 300 },
+            Fact::PodChanged { job, ordinal: 4, meta: Some("{}".into()), claim: Claim::Left { was_ready: true } },
+            Fact::Unplaced { job, unplaced: Some(unplaced) },
+            Fact::Recorded {
+                event: Event { job, at, note: EventNote::Unschedulable { ordinal: 3, index: 300, why: "full".into() } },
+            },
         ]
     }
 
@@ -220,7 +237,7 @@ mod tests {
     fn facts_take_a_version_for_each_object_they_change() {
         let batch = Batch { first_rv: 10, facts: every_fact(), docs: Vec::new() };
         let firsts: Vec<u64> = batch.numbered().map(|(rv, _)| rv).collect();
-        assert_eq!(firsts, [10, 11, 12, 12, 14, 15, 16, 17, 18, 19, 19, 19, 20, 21, 22, 323, 623, 623, 623]);
-        assert_eq!(batch.next_rv(), 624);
+        assert_eq!(firsts, [10, 11, 12, 12, 14, 15, 16, 17, 18, 19, 19, 19, 20, 21, 22, 323, 623, 623, 623, 624, 625, 925, 1226, 1227, 1227]);
+        assert_eq!(batch.next_rv(), 1228);
     }
 }

@@ -1,6 +1,6 @@
 //! What a store gives back at boot, and the compact state that replaces old batches.
 
-use super::{Batch, DocWrite, Event, JobRecord, JobStatus, PodRecord};
+use super::{Batch, DocWrite, Event, JobRecord, JobStatus, PodMark, PodRecord};
 use crate::base::{JobId, Time, UidKey};
 
 /// What `store::Store::recover` found.
@@ -69,6 +69,8 @@ pub struct Chunk {
     pub messages: Vec<(u32, Box<str>)>,
     /// When they were told to stop, of the pods that were.
     pub stops: Vec<(u32, Time)>,
+    /// What clients did to the pods that they did something to.
+    pub marks: Vec<(u32, PodMark)>,
 }
 
 /// A piece of the compact state that takes the place of batches. All pieces of one fold speak of the same moment.

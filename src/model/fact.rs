@@ -3,7 +3,7 @@
 use super::event::Event;
 use super::job::{Backoff, Condition};
 use super::pod::{EngineKind, LogExtent, Reason};
-use super::priority::PodPriority;
+use super::priority::{PodPriority, Unplaced};
 use crate::base::{JobId, NO_INDEX, Time, Uid};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -145,6 +145,84 @@ pub enum Fact {
         /// Since when.
         since: Option<Time>,
     },
+    /// A client deleted pods that have not ended: `deletionTimestamp` is set.
+    PodsDeleted {
+        /// Their Job.
+        job: JobId,
+        /// When.
+        at: Time,
+        /// The pods.
+        pods: Vec<DeletedPod>,
+    },
+    /// Every pod of the Job that has ended is gone, each at the version of its ordinal; the version of a pod that has not
+    /// ended, or went before, is left out.
+    EndedPodsRemoved {
+        /// The Job.
+        job: JobId,
+        /// Every ordinal that the Job gave is below this.
+        ordinals: u32,
+    },
+    /// A client deleted the Job and kept its pods, which no longer have an owner. The Job goes at the version after all
+    /// ordinals; a pod that is there changes at that of its ordinal. The Job's document goes in the same batch, and comes under
+    /// [`Kind::OrphanedJob`](super::Kind), for what its pods have of it.
+    JobOrphaned {
+        /// The Job.
+        job: JobId,
+        /// When.
+        at: Time,
+        /// Every ordinal that the Job gave is below this.
+        ordinals: u32,
+    },
+    /// A client, or the controller after it, changed a pod's labels, annotations, owners or finalizers.
+    PodChanged {
+        /// Its Job.
+        job: JobId,
+        /// The pod.
+        ordinal: u32,
+        /// Its metadata from here on, as [`PodMark::meta`](super::PodMark); `None` is what its template says.
+        meta: Option<Box<str>>,
+        /// Whether it came to the Job or left it.
+        claim: Claim,
+    },
+    /// The Job's pods wait because they do not fit, or do so no longer.
+    Unplaced {
+        /// The Job.
+        job: JobId,
+        /// Since when and why.
+        unplaced: Option<Unplaced>,
+    },
+}
+
+/// A pod that a client deletes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DeletedPod {
+    /// The pod.
+    pub ordinal: u32,
+    /// `deletionGracePeriodSeconds`.
+    pub grace_s: u32,
+    /// It was ready.
+    pub was_ready: bool,
+    /// It counts as failed from here on (kubernetes: `isPodFailed`).
+    pub counted_failed: bool,
+    /// It was evicted through the API.
+    pub evicted: bool,
+}
+
+/// What a change of a pod's metadata did to its Job's counters (kubernetes: `ControllerRefManager`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Claim {
+    /// Nothing.
+    Same,
+    /// An active pod left the Job.
+    Left {
+        /// It was ready.
+        was_ready: bool,
+    },
+    /// An active pod came to the Job.
+    Joined {
+        /// It is ready.
+        is_ready: bool,
+    },
 }
 
 /// Consecutive completion indexes.
@@ -178,6 +256,8 @@ pub enum Counted {
     Ignored,
     /// Nothing: a pod that was stopped, or whose index does not count.
     Dropped,
+    /// Nothing, not even in `active`: a pod that is not the Job's any more.
+    Strayed,
 }
 
 /// How a pod ended.
@@ -225,18 +305,22 @@ impl Fact {
             | Self::JobChanged { .. }
             | Self::StatusPublished { .. }
             | Self::Recorded { .. }
+            | Self::PodChanged { .. }
             | Self::DocWritten => 1,
             Self::PodsCreated { count, .. } | Self::EventsExpired { count } => u64::from(*count),
             Self::PodsStarted { pods, .. } => pods.len() as u64,
             Self::PodsWaiting { pods, .. } => pods.len() as u64,
             Self::PodsStopping { ordinals, .. } | Self::PodsRemoved { ordinals, .. } => ordinals.len() as u64,
             Self::PodsEnded { ends, .. } => ends.len() as u64,
-            Self::JobRemoved { ordinals, .. } => u64::from(*ordinals) + 1,
+            Self::PodsDeleted { pods, .. } => pods.len() as u64,
+            Self::EndedPodsRemoved { ordinals, .. } => u64::from(*ordinals),
+            Self::JobRemoved { ordinals, .. } | Self::JobOrphaned { ordinals, .. } => u64::from(*ordinals) + 1,
             Self::JobStarted { .. }
             | Self::BackoffSet { .. }
             | Self::ConditionSet { .. }
             | Self::PriorityResolved { .. }
-            | Self::NoRoom { .. } => 0,
+            | Self::NoRoom { .. }
+            | Self::Unplaced { .. } => 0,
         }
     }
 
@@ -249,8 +333,11 @@ impl Fact {
             | Self::PodsWaiting { .. }
             | Self::PodsStopping { .. }
             | Self::PodsRemoved { .. }
+            | Self::PodsDeleted { .. }
+            | Self::EndedPodsRemoved { .. }
+            | Self::PodChanged { .. }
             | Self::PodsEnded { .. } => self.versions(),
-            Self::JobRemoved { ordinals, .. } => u64::from(*ordinals),
+            Self::JobRemoved { ordinals, .. } | Self::JobOrphaned { ordinals, .. } => u64::from(*ordinals),
             _ => 0,
         }
     }
@@ -274,7 +361,12 @@ impl Fact {
             | Self::StatusPublished { job }
             | Self::JobRemoved { job, .. }
             | Self::PriorityResolved { job, .. }
-            | Self::NoRoom { job, .. } => Some(*job),
+            | Self::NoRoom { job, .. }
+            | Self::PodsDeleted { job, .. }
+            | Self::EndedPodsRemoved { job, .. }
+            | Self::JobOrphaned { job, .. }
+            | Self::PodChanged { job, .. }
+            | Self::Unplaced { job, .. } => Some(*job),
             Self::Recorded { event } => Some(event.job),
         }
     }

@@ -1,6 +1,6 @@
 //! What is kept of a Job beside its document, and how facts change it.
 
-use super::fact::{Counted, Fact, PodEnd};
+use super::fact::{Claim, Counted, DeletedPod, Fact, PodEnd};
 use super::priority::Placement;
 use crate::base::{IndexSet, JobId, NO_INDEX, Time, Uid};
 use serde::{Deserialize, Serialize};
@@ -202,12 +202,37 @@ impl JobRecord {
                 status.conditions.reserve_exact(1);
                 status.conditions.push(condition.clone());
             }
+            Fact::PodsDeleted { pods, .. } => {
+                let status = self.status_mut();
+                let count = |test: fn(&DeletedPod) -> bool| pods.iter().filter(|pod| test(pod)).map(|_| 1).sum::<u32>();
+                status.active -= len(pods);
+                status.terminating += len(pods);
+                status.ready -= count(|pod| pod.was_ready);
+                status.failed += count(|pod| pod.counted_failed);
+            }
+            Fact::PodChanged { claim: Claim::Left { was_ready }, .. } => {
+                let status = self.status_mut();
+                status.active -= 1;
+                status.ready -= u32::from(*was_ready);
+            }
+            Fact::PodChanged { claim: Claim::Joined { is_ready }, .. } => {
+                let status = self.status_mut();
+                status.active += 1;
+                status.ready += u32::from(*is_ready);
+            }
+            Fact::Unplaced { unplaced, .. } => self.placement.unplaced = unplaced.clone(),
+            Fact::JobOrphaned { ordinals, .. } => {
+                self.rv = rv + u64::from(*ordinals);
+                self.placement.orphaned = true;
+            }
             Fact::PriorityResolved { priority, .. } => self.placement.priority = Some(priority.clone()),
             Fact::NoRoom { since, .. } => self.placement.no_room = *since,
             // The record goes after this; what is shown last of the Job has its last version.
             Fact::JobRemoved { ordinals, .. } => self.rv = rv + u64::from(*ordinals),
             Fact::PodsWaiting { .. }
             | Fact::PodsRemoved { .. }
+            | Fact::EndedPodsRemoved { .. }
+            | Fact::PodChanged { claim: Claim::Same, .. }
             | Fact::Recorded { .. }
             | Fact::DocWritten
             | Fact::EventsExpired { .. } => {}
@@ -221,6 +246,9 @@ impl JobRecord {
 
 impl JobStatus {
     fn end(&mut self, end: &PodEnd) {
+        if end.counted == Counted::Strayed {
+            return;
+        }
         if end.was_stopping {
             self.terminating -= 1;
         } else {
@@ -236,7 +264,7 @@ impl JobStatus {
                 }
             }
             Counted::Failed => self.failed += 1,
-            Counted::Ignored | Counted::Dropped => {}
+            Counted::Ignored | Counted::Dropped | Counted::Strayed => {}
         }
     }
 }

@@ -10,6 +10,7 @@ mod event;
 mod fact;
 mod job;
 mod launch;
+mod life;
 mod pod;
 mod priority;
 mod spec;
@@ -17,11 +18,12 @@ mod spec;
 pub use batch::{Batch, CodecError, DocWrite, Kind};
 pub use durable::{CHUNK_PODS, Chunk, Fold, Recovered};
 pub use event::{Event, EventNote};
-pub use fact::{Counted, Fact, IndexRun, PodEnd, Waiting};
+pub use fact::{Claim, Counted, DeletedPod, Fact, IndexRun, PodEnd, Waiting};
 pub use job::{Backoff, Condition, ConditionReason, ConditionType, JobRecord, JobStatus};
 pub use launch::{Exit, Launch, Refused, Report, RunPlan, Started, Stop};
-pub use pod::{EngineKind, LogExtent, NO_SEGMENT, Phase, PodRecord, Reason};
-pub use priority::{Placement, PodPriority, PreemptionPolicy, PriorityClass};
+pub use life::{FOREGROUND_FINALIZER, Life, ORPHAN_FINALIZER};
+pub use pod::{EngineKind, LogExtent, NO_SEGMENT, OwnerReference, Phase, PodMark, PodMeta, PodRecord, Reason};
+pub use priority::{Placement, PodPriority, PreemptionPolicy, PriorityClass, Unplaced, UnplacedReason};
 pub use spec::{
     CompletionMode, EnvValue, EnvVar, FUEL_ANNOTATION, FailureAction, FailureRule, FieldPath, JobSpec, OnExitCodes,
     PodTemplate, SpecError,

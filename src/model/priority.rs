@@ -1,5 +1,6 @@
 //! Priorities of pods: what a PriorityClass says, and what a Job's pods got of it.
 
+use crate::base::Time;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -65,7 +66,44 @@ pub struct Placement {
     /// `None` is the priority of pods without a class.
     pub priority: Option<PodPriority>,
     /// Since when its pods wait because every worker is full.
-    pub no_room: Option<crate::base::Time>,
+    pub no_room: Option<Time>,
+    /// Why its pods wait that do not fit. The store writes it behind the rest.
+    #[serde(skip)]
+    pub unplaced: Option<Unplaced>,
+    /// The Job is gone and its pods were kept. The store writes it behind the rest.
+    #[serde(skip)]
+    pub orphaned: bool,
+}
+
+/// Pods that wait because they do not fit (kubernetes: kube-scheduler, `FitError`).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Unplaced {
+    /// Since when.
+    pub since: Time,
+    /// `reason` of the condition `PodScheduled`.
+    pub reason: UnplacedReason,
+    /// Its message.
+    pub why: Arc<str>,
+}
+
+/// `reason` of a condition `PodScheduled` that is False.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum UnplacedReason {
+    /// No node has what the pod asks for.
+    Unschedulable,
+    /// The pod has scheduling gates.
+    SchedulingGated,
+}
+
+impl UnplacedReason {
+    /// The text of the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unschedulable => "Unschedulable",
+            Self::SchedulingGated => "SchedulingGated",
+        }
+    }
 }
 
 impl Placement {

@@ -2,6 +2,7 @@
 //!
 //! [`JobSpec::from_doc`] reads the canonical document that `api` validated and stored, at creation and again at boot.
 
+use super::life::Life;
 use super::priority::PreemptionPolicy;
 use crate::base::Quantity;
 use serde::Deserialize;
@@ -69,6 +70,8 @@ pub struct JobSpec {
     pub failure_policy: Vec<FailureRule>,
     /// The pod template; shared with what workers are given.
     pub template: Arc<PodTemplate>,
+    /// What keeps the Job, and whether it is being deleted.
+    pub life: Life,
 }
 
 /// The part of a pod template that a worker needs.
@@ -211,6 +214,7 @@ impl JobSpec {
             only_replace_failed: has_policy || spec.pod_replacement_policy.as_deref() == Some("Failed"),
             failure_policy: rules.into_iter().map(raw::Rule::read).collect(),
             template: Arc::new(spec.template.read()?),
+            life: doc.metadata.life(),
         })
     }
 
@@ -230,7 +234,23 @@ mod raw {
 
     #[derive(Deserialize)]
     pub(super) struct Doc {
+        #[serde(default)]
+        pub(super) metadata: JobMetadata,
         pub(super) spec: Spec,
+    }
+
+    #[derive(Deserialize, Default)]
+    #[serde(rename_all = "camelCase")]
+    pub(super) struct JobMetadata {
+        #[serde(default)]
+        finalizers: Vec<String>,
+        deletion_timestamp: Option<String>,
+    }
+
+    impl JobMetadata {
+        pub(super) fn life(self) -> super::Life {
+            super::Life { finalizers: self.finalizers, is_deleted: self.deletion_timestamp.is_some() }
+        }
     }
 
     #[derive(Deserialize)]

@@ -45,32 +45,45 @@ fn checked(bytes: &[u8]) -> Result<&[u8], CodecError> {
 
 pub(super) fn encode_job(record: &JobRecord, shown: Option<&JobStatus>) -> Vec<u8> {
     let mut bytes = encode(&JobRow { record: Cow::Borrowed(record), shown: shown.map(Cow::Borrowed) });
-    if record.placement != Placement::default() {
+    let Placement { unplaced, orphaned, .. } = &record.placement;
+    let has_more = unplaced.is_some() || *orphaned;
+    if has_more || record.placement != Placement::default() {
         bytes = postcard::to_extend(&record.placement, bytes).expect("rows always encode");
+    }
+    if has_more {
+        bytes = postcard::to_extend(&(unplaced, orphaned), bytes).expect("rows always encode");
     }
     bytes
 }
 
 pub(super) fn decode_job(bytes: &[u8]) -> Result<JobRow<'static>, CodecError> {
     let (mut row, rest): (JobRow<'static>, _) = postcard::take_from_bytes(checked(bytes)?)?;
-    if !rest.is_empty() {
-        row.record.to_mut().placement = postcard::from_bytes(rest)?;
+    if rest.is_empty() {
+        return Ok(row);
     }
+    let (mut placement, rest): (Placement, _) = postcard::take_from_bytes(rest)?;
+    if !rest.is_empty() {
+        (placement.unplaced, placement.orphaned) = postcard::from_bytes(rest)?;
+    }
+    row.record.to_mut().placement = placement;
     Ok(row)
 }
 
 pub(super) fn encode_chunk(chunk: &Chunk) -> Vec<u8> {
-    encode(&ChunkRow {
+    let bytes = encode(&ChunkRow {
         records: Cow::Borrowed(&chunk.records),
         messages: Cow::Borrowed(&chunk.messages),
         stops: Cow::Borrowed(&chunk.stops),
-    })
+    });
+    if chunk.marks.is_empty() { bytes } else { postcard::to_extend(&chunk.marks, bytes).expect("rows always encode") }
 }
 
 pub(super) fn decode_chunk(job: JobId, number: u32, bytes: &[u8]) -> Result<Chunk, CodecError> {
-    let ChunkRow { records, messages, stops } = decode(bytes)?;
+    let (row, rest): (ChunkRow<'static>, _) = postcard::take_from_bytes(checked(bytes)?)?;
+    let ChunkRow { records, messages, stops } = row;
     let (records, messages, stops) = (records.into_owned(), messages.into_owned(), stops.into_owned());
-    Ok(Chunk { job, number, records, messages, stops })
+    let marks = if rest.is_empty() { Vec::new() } else { postcard::from_bytes(rest)? };
+    Ok(Chunk { job, number, records, messages, stops, marks })
 }
 
 pub(super) fn encode_events(events: &[(u64, Event)]) -> Vec<u8> {
@@ -86,7 +99,8 @@ mod tests {
     use super::*;
     use crate::base::Uid;
     use crate::model::{
-        Backoff, Condition, ConditionReason, ConditionType, EventNote, LogExtent, Phase, PodPriority, Reason,
+        Backoff, Condition, ConditionReason, ConditionType, EventNote, LogExtent, Phase, PodMark, PodPriority, Reason,
+        Unplaced, UnplacedReason,
     };
     use std::sync::Arc;
 
@@ -146,6 +160,7 @@ mod tests {
             records: vec![record],
             messages: vec![(4096, "memory limit reached".into())],
             stops: vec![(4096, Time(1_795_405_437_020))],
+            marks: Vec::new(),
         }
     }
 
@@ -156,9 +171,12 @@ mod tests {
     #[test]
     fn how_pods_stand_in_line_is_kept_behind_the_record() {
         let priority = PodPriority { class: Some("high".into()), value: -5, ..PodPriority::default() };
-        let placement = Placement { priority: Some(priority), no_room: Some(Time(7)) };
+        let placement = Placement { priority: Some(priority), no_room: Some(Time(7)), ..Placement::default() };
         let placed = JobRecord { placement, ..job() };
-        for record in [job(), placed] {
+        let unplaced = Unplaced { since: Time(8), reason: UnplacedReason::Unschedulable, why: "full".into() };
+        let waiting = Placement { unplaced: Some(unplaced), orphaned: true, ..Placement::default() };
+        let waiting = JobRecord { placement: waiting, ..job() };
+        for record in [job(), placed, waiting] {
             for shown in [None, Some(&*record.status)] {
                 let row = decode_job(&encode_job(&record, shown)).expect("own bytes");
                 assert_eq!((&*row.record, row.shown.as_deref()), (&record, shown));
@@ -174,6 +192,9 @@ mod tests {
         assert!(decode_job(&encode_job(&job(), None)).expect("own bytes").shown.is_none());
         assert_eq!(decode_chunk(JobId(7), 1, &encode_chunk(&chunk())).expect("own bytes"), chunk());
         assert_eq!(decode_events(&encode_events(&events())).expect("own bytes"), events());
+        let mark = PodMark { grace_s: Some(5), evicted: true, meta: Some("{}".into()), ..PodMark::default() };
+        let marked = Chunk { marks: vec![(4096, mark)], ..chunk() };
+        assert_eq!(decode_chunk(JobId(7), 1, &encode_chunk(&marked)).expect("own bytes"), marked);
     }
 
     #[test]

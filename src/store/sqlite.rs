@@ -387,11 +387,13 @@ fn kind_number(kind: Kind) -> i64 {
         Kind::Job => 0,
         Kind::Namespace => 1,
         Kind::PriorityClass => 2,
+        Kind::Node => 3,
+        Kind::OrphanedJob => 4,
     }
 }
 
 fn kind_of(number: i64) -> Option<Kind> {
-    [Kind::Job, Kind::Namespace, Kind::PriorityClass].into_iter().find(|kind| kind_number(*kind) == number)
+    [Kind::Job, Kind::Namespace, Kind::PriorityClass, Kind::Node, Kind::OrphanedJob].into_iter().find(|kind| kind_number(*kind) == number)
 }
 
 fn write_doc(tx: &Transaction<'_>, doc: &DocWrite) -> rusqlite::Result<()> {

@@ -4,7 +4,7 @@
 //! mirror that applying the same batches gave.
 
 use super::doc::PlainDoc;
-use super::mirror::{Dirty, Docs, Heads, Mirror, Rings};
+use super::mirror::{Dirty, Docs, Heads, Mirror, Rings, orphan_key};
 use super::objects::PlainObject;
 use super::pods::{PodChunk, Pods};
 use super::read::View;
@@ -24,14 +24,22 @@ impl View {
 
     pub(super) fn restore_with(recovered: &Recovered, ring_bytes_max: usize) -> Self {
         let mut mirror = Mirror::new(recovered.uid_key, Rings::new(0, ring_bytes_max));
-        let jobs = recovered.docs.iter().filter(|doc| doc.kind == Kind::Job);
-        for DocWrite { kind, name, rv, json, .. } in recovered.docs.iter().filter(|doc| doc.kind != Kind::Job) {
+        let is_of_job = |doc: &&DocWrite| matches!(doc.kind, Kind::Job | Kind::OrphanedJob);
+        let jobs = recovered.docs.iter().filter(is_of_job);
+        for DocWrite { kind, name, rv, json, .. } in recovered.docs.iter().filter(|doc| !is_of_job(doc)) {
             let doc = json.as_ref().map(|json| Arc::new(PlainDoc::new(*kind, Arc::clone(name), Arc::clone(json))));
-            let objects = if *kind == Kind::PriorityClass { &mut mirror.classes } else { &mut mirror.namespaces };
+            let objects = match kind {
+                Kind::PriorityClass => &mut mirror.classes,
+                Kind::Node => &mut mirror.nodes,
+                _ => &mut mirror.namespaces,
+            };
             objects.extend(doc.map(|doc| (Arc::clone(name), PlainObject { rv: *rv, doc })));
         }
-        let head =
-            |doc: &DocWrite| Some(((Arc::clone(&doc.namespace), Arc::clone(&doc.name)), (doc.rv, doc.json.clone()?)));
+        let head = |doc: &DocWrite| {
+            let is_orphaned = doc.kind == Kind::OrphanedJob;
+            let name = if is_orphaned { format!("/{}", doc.name).into() } else { Arc::clone(&doc.name) };
+            Some(((Arc::clone(&doc.namespace), name), (doc.rv, doc.json.clone()?)))
+        };
         let heads: Heads = jobs.filter_map(head).collect();
         restore_folded(&mut mirror, recovered, &heads);
         let docs = Docs::Heads(&heads);
@@ -157,7 +165,8 @@ fn restore_folded(mirror: &mut Mirror, recovered: &Recovered, heads: &Heads) {
     for record in &recovered.jobs {
         let shown = shown.get(&record.id).map(|status| Arc::new(JobStatus::clone(status)));
         let shown = shown.unwrap_or_else(|| Arc::clone(&record.status));
-        let head = heads.get(&(Arc::clone(&record.namespace), Arc::clone(&record.name))).cloned();
+        let name = if record.placement.orphaned { orphan_key(record.id) } else { Arc::clone(&record.name) };
+        let head = heads.get(&(Arc::clone(&record.namespace), name)).cloned();
         let head = head.unwrap_or_else(|| (0, Arc::from("")));
         mirror.insert_job(record.clone(), head, shown, Pods::default());
     }

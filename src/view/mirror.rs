@@ -48,6 +48,7 @@ pub(super) struct Rings {
     pub(super) events: Ring<EventObject>,
     pub(super) namespaces: Ring<PlainObject>,
     pub(super) classes: Ring<PlainObject>,
+    pub(super) nodes: Ring<PlainObject>,
 }
 
 impl Rings {
@@ -58,6 +59,7 @@ impl Rings {
             events: Ring::new(rv, bytes_max),
             namespaces: Ring::new(rv, bytes_max),
             classes: Ring::new(rv, bytes_max),
+            nodes: Ring::new(rv, bytes_max),
         }
     }
 }
@@ -95,6 +97,19 @@ impl Docs<'_> {
         // A replayed Job that is gone by now has no document; its `JobRemoved` follows before anyone reads.
         found.unwrap_or_else(|| (0, Arc::from("")))
     }
+
+    fn of_orphan(&self, rv: u64, record: &JobRecord) -> (u64, Arc<str>) {
+        let found = match self {
+            Docs::Batch(docs) => docs.get(&rv).and_then(|doc| Some((rv, doc.json.clone()?))),
+            Docs::Heads(heads) => heads.get(&(Arc::clone(&record.namespace), orphan_key(record.id))).cloned(),
+        };
+        found.unwrap_or_else(|| (0, Arc::from("")))
+    }
+}
+
+/// Under which name the document of a Job that is gone is among the heads: no Job can have it.
+pub(super) fn orphan_key(job: JobId) -> Arc<str> {
+    format!("/{}", job.0).into()
 }
 
 #[derive(Debug)]
@@ -108,9 +123,12 @@ pub(super) struct Mirror {
     pub(super) gone: BTreeMap<JobId, JobRecord>,
     /// Jobs by namespace and name.
     pub(super) names: BTreeMap<Arc<str>, BTreeMap<Arc<str>, JobId>>,
+    /// The Jobs that are gone while their pods were kept, by namespace and name. They are in `jobs` and not in `names`.
+    pub(super) orphans: BTreeMap<Arc<str>, BTreeSet<(Arc<str>, JobId)>>,
     pub(super) uids: BTreeMap<Uid, JobId>,
     pub(super) namespaces: BTreeMap<Arc<str>, PlainObject>,
     pub(super) classes: BTreeMap<Arc<str>, PlainObject>,
+    pub(super) nodes: BTreeMap<Arc<str>, PlainObject>,
     pub(super) events: EventLog,
     pub(super) rings: Rings,
     pub(super) dirty: Dirty,
@@ -124,9 +142,11 @@ impl Mirror {
             jobs: BTreeMap::new(),
             gone: BTreeMap::new(),
             names: BTreeMap::new(),
+            orphans: BTreeMap::new(),
             uids: BTreeMap::new(),
             namespaces: BTreeMap::new(),
             classes: BTreeMap::new(),
+            nodes: BTreeMap::new(),
             events: EventLog::default(),
             rings,
             dirty: Dirty::default(),
@@ -134,7 +154,7 @@ impl Mirror {
     }
 
     pub(super) fn apply(&mut self, batch: &Batch, docs: &Docs<'_>) {
-        for doc in batch.docs.iter().filter(|doc| doc.kind != Kind::Job) {
+        for doc in batch.docs.iter().filter(|doc| !matches!(doc.kind, Kind::Job | Kind::OrphanedJob)) {
             self.write_plain(doc);
         }
         for (rv, fact) in batch.numbered() {
@@ -177,6 +197,14 @@ impl Mirror {
             Fact::PodsStopping { at, ordinals, .. } => {
                 self.step(rv, job, ordinals.iter().map(|ordinal| (*ordinal, PodStep::Stopping(*at))));
             }
+            Fact::PodsDeleted { at, pods, .. } => {
+                self.step(rv, job, pods.iter().map(|pod| (pod.ordinal, PodStep::Deleted(*at, pod))));
+            }
+            Fact::EndedPodsRemoved { ordinals, .. } => self.remove_ended(rv, *ordinals, job),
+            Fact::JobOrphaned { ordinals, .. } => self.orphan_job(rv, *ordinals, job, before, docs),
+            Fact::PodChanged { ordinal, meta, .. } => {
+                self.step(rv, job, std::iter::once((*ordinal, PodStep::Changed(meta.as_deref()))));
+            }
             Fact::PodsEnded { ends, .. } => {
                 self.step(rv, job, ends.iter().map(|end| (end.ordinal, PodStep::Ended(end))))
             }
@@ -184,7 +212,7 @@ impl Mirror {
                 self.step(rv, job, ordinals.iter().map(|ordinal| (*ordinal, PodStep::Removed)));
             }
             Fact::JobRemoved { ordinals, .. } => self.remove_job(rv, *ordinals, job, before),
-            Fact::PriorityResolved { .. } | Fact::NoRoom { .. } => {
+            Fact::PriorityResolved { .. } | Fact::NoRoom { .. } | Fact::Unplaced { .. } => {
                 let (doc, placement) = (&entry.doc, entry.record.placement.clone());
                 entry.doc = Arc::new(JobDoc::new(Arc::clone(&doc.key), doc.rv, Arc::clone(&doc.json), placement));
             }
@@ -215,8 +243,13 @@ impl Mirror {
         pods: Pods,
     ) -> &JobEntry {
         let id = record.id;
-        let names = self.names.entry(Arc::clone(&record.namespace)).or_default();
-        names.insert(Arc::clone(&record.name), id);
+        if record.placement.orphaned {
+            let orphans = self.orphans.entry(Arc::clone(&record.namespace)).or_default();
+            orphans.insert((Arc::clone(&record.name), id));
+        } else {
+            let names = self.names.entry(Arc::clone(&record.namespace)).or_default();
+            names.insert(Arc::clone(&record.name), id);
+        }
         self.uids.insert(record.uid, id);
         let key = Arc::new(key_of(&record, self.uid_key));
         let doc = Arc::new(JobDoc::new(key, doc_rv, json, record.placement.clone()));
@@ -252,6 +285,44 @@ impl Mirror {
         self.rings.jobs.push(Entry { rv, kind: ChangeKind::Deleted, object, before: Some(before), weight });
     }
 
+    /// The Job is gone and its pods are not: what they have of its document is kept with them.
+    fn orphan_job(&mut self, first_rv: u64, ordinals: u32, job: JobId, before: JobObject, docs: &Docs<'_>) {
+        let Some(entry) = self.jobs.get_mut(&job) else { return };
+        let record = &entry.record;
+        let (doc_rv, json) = docs.of_orphan(first_rv, record);
+        entry.doc = Arc::new(JobDoc::new(Arc::clone(&entry.doc.key), doc_rv, json, record.placement.clone()));
+        let (namespace, name) = (Arc::clone(&record.namespace), Arc::clone(&record.name));
+        let there: Vec<u32> = entry.pods.objects(&entry.doc).map(|pod| pod.record.ordinal).collect();
+        self.orphans.entry(Arc::clone(&namespace)).or_default().insert((Arc::clone(&name), job));
+        if let Some(names) = self.names.get_mut(&namespace) {
+            // A later Job may have taken the name, when facts are replayed.
+            if names.get(&name) == Some(&job) {
+                names.remove(&name);
+            }
+            if names.is_empty() {
+                self.names.remove(&namespace);
+            }
+        }
+        for ordinal in there {
+            self.step(first_rv + u64::from(ordinal), job, std::iter::once((ordinal, PodStep::Orphaned)));
+        }
+        let rv = first_rv + u64::from(ordinals);
+        let weight = before.doc.bytes() + status_bytes(&before.status);
+        let object = JobObject { rv, ..before.clone() };
+        self.rings.jobs.push(Entry { rv, kind: ChangeKind::Deleted, object, before: Some(before), weight });
+    }
+
+    /// The Job's pods that have ended are gone.
+    fn remove_ended(&mut self, first_rv: u64, ordinals: u32, job: JobId) {
+        let Some(entry) = self.jobs.get(&job) else { return };
+        let ended = entry.pods.objects(&entry.doc).filter(|pod| pod.record.is_terminal());
+        let ended: Vec<u32> = ended.map(|pod| pod.record.ordinal).collect();
+        debug_assert!(ended.last().is_none_or(|last| *last < ordinals), "a pod has no version to go at");
+        for ordinal in ended {
+            self.step(first_rv + u64::from(ordinal), job, std::iter::once((ordinal, PodStep::Removed)));
+        }
+    }
+
     /// Takes a Job out; its record stays for as long as an Event is about it.
     fn bury(&mut self, job: JobId) -> Option<Box<JobEntry>> {
         let entry = self.jobs.remove(&job)?;
@@ -264,6 +335,9 @@ impl Mirror {
             if names.is_empty() {
                 self.names.remove(&record.namespace);
             }
+        }
+        if let Some(orphans) = self.orphans.get_mut(&record.namespace) {
+            orphans.remove(&(Arc::clone(&record.name), job));
         }
         self.uids.remove(&record.uid);
         self.dirty.removed.insert(job);
@@ -282,8 +356,8 @@ impl Mirror {
     pub(super) fn bury_missing(&mut self) {
         let is_there = |entry: &JobEntry| {
             let names = self.names.get(&entry.record.namespace);
-            !entry.doc.json.is_empty()
-                && names.and_then(|names| names.get(&entry.record.name)) == Some(&entry.record.id)
+            let is_named = names.and_then(|names| names.get(&entry.record.name)) == Some(&entry.record.id);
+            !entry.doc.json.is_empty() && (is_named || entry.record.placement.orphaned)
         };
         let missing: Vec<JobId> =
             self.jobs.values().filter(|entry| !is_there(entry)).map(|entry| entry.record.id).collect();
@@ -298,7 +372,7 @@ impl Mirror {
             let rv = rv + nth as u64;
             let record = PodRecord::new(job, ordinal, index, at, rv);
             entry.pods.push(record, first + count - ordinal);
-            let object = PodObject { record, message: None, stop: None, job: Arc::clone(&entry.doc) };
+            let object = PodObject { record, message: None, mark: None, job: Arc::clone(&entry.doc) };
             self.rings.pods.push(Entry { rv, kind: ChangeKind::Added, object, before: None, weight: 0 });
         }
         let chunk = |ordinal: u32| ordinal / crate::model::CHUNK_PODS;
@@ -349,13 +423,18 @@ impl Mirror {
 
     /// The objects of a kind that are only documents.
     pub(super) fn plain(&self, kind: Kind) -> &BTreeMap<Arc<str>, PlainObject> {
-        if kind == Kind::PriorityClass { &self.classes } else { &self.namespaces }
+        match kind {
+            Kind::PriorityClass => &self.classes,
+            Kind::Node => &self.nodes,
+            Kind::Namespace | Kind::Job | Kind::OrphanedJob => &self.namespaces,
+        }
     }
 
     fn write_plain(&mut self, write: &DocWrite) {
         let (objects, ring) = match write.kind {
             Kind::PriorityClass => (&mut self.classes, &mut self.rings.classes),
-            Kind::Namespace | Kind::Job => (&mut self.namespaces, &mut self.rings.namespaces),
+            Kind::Node => (&mut self.nodes, &mut self.rings.nodes),
+            Kind::Namespace | Kind::Job | Kind::OrphanedJob => (&mut self.namespaces, &mut self.rings.namespaces),
         };
         let before = objects.get(&write.name).cloned();
         let rv = write.rv;

@@ -5,7 +5,7 @@
 use super::doc::{JobDoc, JobKey, PlainDoc};
 use super::render;
 use crate::base::{Time, Uid};
-use crate::model::{Event, EventNote, JobSpec, JobStatus, PodRecord};
+use crate::model::{Event, EventNote, JobSpec, JobStatus, PodMark, PodMeta, PodRecord};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,8 +30,8 @@ pub struct PodObject {
     pub record: PodRecord,
     /// `state.waiting.message` or `state.terminated.message`.
     pub message: Option<Arc<str>>,
-    /// When it was told to stop.
-    pub stop: Option<Time>,
+    /// What only few pods have.
+    pub mark: Option<Arc<PodMark>>,
     /// Its Job as it is now.
     pub job: Arc<JobDoc>,
 }
@@ -112,10 +112,19 @@ impl PodObject {
     /// The value of a label, `None` when it has no such label.
     #[must_use]
     pub fn label(&self, key: &str) -> Option<Cow<'_, str>> {
+        if let Some(meta) = self.mark.as_deref().and_then(|mark| mark.meta.as_deref()) {
+            return Some(Cow::Owned(PodMeta::read(meta).labels.remove(key)?));
+        }
         match self.record.index() {
             Some(index) if key == render::INDEX_KEY => Some(Cow::Owned(index.to_string())),
             _ => self.job.parsed().spec.template.labels.get(key).map(|value| Cow::Borrowed(value.as_str())),
         }
+    }
+
+    /// Whether a node was found for it.
+    #[must_use]
+    pub fn is_placed(&self) -> bool {
+        self.job.placement.unplaced.is_none() || !render::is_queued(&self.record)
     }
 
     /// A scalar of its spec that a selector may ask for: `restartPolicy`, `schedulerName`, `serviceAccountName` or
@@ -148,7 +157,7 @@ impl EventObject {
     #[must_use]
     pub fn involved(&self) -> (&'static str, &'static str, Cow<'_, str>, Uid) {
         match self.event.note {
-            EventNote::FailedScheduling { ordinal, index } => {
+            EventNote::FailedScheduling { ordinal, index } | EventNote::Unschedulable { ordinal, index, .. } => {
                 let uid = self.job.uid_key.pod_uid(self.job.id, ordinal);
                 ("Pod", "v1", Cow::Owned(self.job.pod_name(ordinal, index)), uid)
             }
@@ -160,7 +169,7 @@ impl EventObject {
     #[must_use]
     pub fn component(&self) -> &'static str {
         match self.event.note {
-            EventNote::FailedScheduling { .. } => "default-scheduler",
+            EventNote::FailedScheduling { .. } | EventNote::Unschedulable { .. } => "default-scheduler",
             _ => "job-controller",
         }
     }

@@ -6,7 +6,7 @@
 use super::doc::JobDoc;
 use super::objects::PodObject;
 use crate::base::{JobId, NO_INDEX, Time};
-use crate::model::{CHUNK_PODS, Chunk, EngineKind, Phase, PodEnd, PodRecord, Waiting};
+use crate::model::{CHUNK_PODS, Chunk, DeletedPod, EngineKind, Phase, PodEnd, PodMark, PodRecord, Waiting};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Extra {
     pub(super) message: Option<Arc<str>>,
-    pub(super) stop: Option<Time>,
+    pub(super) mark: Option<Arc<PodMark>>,
 }
 
 /// Up to [`CHUNK_PODS`] pods with neighbouring ordinals.
@@ -31,20 +31,30 @@ impl PodChunk {
         for (ordinal, message) in &chunk.messages {
             extras.entry(*ordinal).or_default().message = Some(Arc::from(&**message));
         }
+        let mut marks: BTreeMap<u32, PodMark> = chunk.marks.iter().cloned().collect();
         for (ordinal, stop) in &chunk.stops {
-            extras.entry(*ordinal).or_default().stop = Some(*stop);
+            marks.entry(*ordinal).or_default().stop = Some(*stop);
+        }
+        for (ordinal, mark) in marks {
+            extras.entry(ordinal).or_default().mark = Some(Arc::new(mark));
         }
         Self { records: chunk.records.clone(), extras }
     }
 
     pub(super) fn fold(&self, job: JobId, number: u32) -> Chunk {
         let of = |(ordinal, extra): (&u32, &Extra)| extra.message.as_ref().map(|text| (*ordinal, Box::from(&**text)));
+        let marks = || self.extras.iter().filter_map(|(ordinal, extra)| Some((*ordinal, extra.mark.as_deref()?)));
+        let written = |mark: &PodMark| {
+            let written = PodMark { stop: None, ..mark.clone() };
+            (written != PodMark::default()).then_some(written)
+        };
         Chunk {
             job,
             number,
             records: self.records.clone(),
             messages: self.extras.iter().filter_map(of).collect(),
-            stops: self.extras.iter().filter_map(|(ordinal, extra)| Some((*ordinal, extra.stop?))).collect(),
+            stops: marks().filter_map(|(ordinal, mark)| Some((ordinal, mark.stop?))).collect(),
+            marks: marks().filter_map(|(ordinal, mark)| Some((ordinal, written(mark)?))).collect(),
         }
     }
 
@@ -64,7 +74,7 @@ impl PodChunk {
         PodObject {
             record,
             message: extra.and_then(|extra| extra.message.clone()),
-            stop: extra.and_then(|extra| extra.stop),
+            mark: extra.and_then(|extra| extra.mark.clone()),
             job: Arc::clone(job),
         }
     }
@@ -87,6 +97,10 @@ pub(super) enum PodStep<'a> {
     Started(Time, EngineKind),
     Waiting(&'a Waiting),
     Stopping(Time),
+    Deleted(Time, &'a DeletedPod),
+    /// Its Job is gone and it is kept: the part of it that changed is the Job's.
+    Orphaned,
+    Changed(Option<&'a str>),
     Ended(&'a PodEnd),
     Removed,
 }
@@ -122,6 +136,11 @@ impl Pods {
             self.push(skipped, first + count - next);
             next += 1;
         }
+    }
+
+    /// Whether a client changed the metadata of any pod, or may have.
+    pub(super) fn has_marks(&self) -> bool {
+        self.chunks.iter().any(|chunk| !chunk.extras.is_empty())
     }
 
     pub(super) fn next_ordinal(&self) -> u32 {
@@ -160,9 +179,9 @@ impl Pods {
         after.apply(rv, step);
         chunk.records[place] = after.record;
         let is_gone = after.record.has(PodRecord::REMOVED);
-        if !is_gone && (after.message.is_some() || after.stop.is_some()) {
-            chunk.extras.insert(ordinal, Extra { message: after.message.clone(), stop: after.stop });
-        } else if before.message.is_some() || before.stop.is_some() {
+        if !is_gone && (after.message.is_some() || after.mark.is_some()) {
+            chunk.extras.insert(ordinal, Extra { message: after.message.clone(), mark: after.mark.clone() });
+        } else if before.message.is_some() || before.mark.is_some() {
             chunk.extras.remove(&ordinal);
         }
         Some((before, after))
@@ -196,11 +215,36 @@ impl PodObject {
             }
             PodStep::Stopping(at) => {
                 record.flags |= PodRecord::STOPPING;
-                self.stop = Some(at);
+                self.mark().stop = Some(at);
+            }
+            PodStep::Deleted(at, pod) => {
+                record.flags |= PodRecord::STOPPING;
+                let mark = self.mark();
+                (mark.stop, mark.grace_s) = (Some(at), Some(pod.grace_s));
+                mark.evicted |= pod.evicted;
+            }
+            PodStep::Orphaned => {}
+            PodStep::Changed(meta) => {
+                self.mark().meta = meta.map(Box::from);
+                self.mark.take_if(|mark| **mark == PodMark::default());
             }
             PodStep::Ended(end) => self.end(end),
             PodStep::Removed => record.flags |= PodRecord::REMOVED,
         }
+    }
+
+    fn mark(&mut self) -> &mut PodMark {
+        Arc::make_mut(self.mark.get_or_insert_default())
+    }
+
+    /// As it is when a client deletes it now.
+    #[must_use]
+    pub fn deleted_at(&self, at: Time, grace_s: u32) -> Self {
+        let mut deleted = self.clone();
+        let ordinal = self.record.ordinal;
+        let pod = DeletedPod { ordinal, grace_s, was_ready: false, counted_failed: false, evicted: false };
+        deleted.apply(self.record.rv, PodStep::Deleted(at, &pod));
+        deleted
     }
 
     fn end(&mut self, end: &PodEnd) {

@@ -3,7 +3,7 @@
 //! Knows the lock: it is held while Arcs are cloned, never while anything is rendered. Invariant: the commit thread is the
 //! only caller of [`View::apply`] and [`View::fold`].
 
-use super::doc::JobDoc;
+use super::doc::{JobDoc, JobKey};
 use super::mirror::{Docs, JobEntry, Mirror};
 use super::objects::{EventObject, JobObject, Object, PlainObject, PodObject};
 use super::pods::Pods;
@@ -11,7 +11,7 @@ use super::ring::{Entry, Ring};
 use super::watch::{Change, Cursor, Expired, Filter, Topic};
 use crate::base::{JobId, PREFIX_MAX, SUFFIX_LEN, Uid};
 use crate::model::{Batch, JobRecord, Kind, PodRecord};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
@@ -23,7 +23,7 @@ pub struct View {
     /// The last version that is shown.
     rv: watch::Sender<u64>,
     /// The ends of the rings.
-    ends: [watch::Sender<u64>; 5],
+    ends: [watch::Sender<u64>; 6],
 }
 
 /// A Job as the controller takes it over at boot.
@@ -69,14 +69,22 @@ impl View {
 
     /// Shows a batch that is durable.
     pub fn apply(&self, batch: &Batch) {
-        let docs = batch.docs.iter().filter(|doc| doc.kind == Kind::Job).map(|doc| (doc.rv, doc)).collect();
+        let docs = batch.docs.iter().filter(|doc| matches!(doc.kind, Kind::Job | Kind::OrphanedJob));
+        let docs = docs.map(|doc| (doc.rv, doc)).collect();
         let (rv, ends) = {
             let mut mirror = self.write();
             mirror.apply(batch, &Docs::Batch(docs));
             let rings = &mirror.rings;
             (
                 mirror.rv,
-                [rings.jobs.end(), rings.pods.end(), rings.events.end(), rings.namespaces.end(), rings.classes.end()],
+                [
+                    rings.jobs.end(),
+                    rings.pods.end(),
+                    rings.events.end(),
+                    rings.namespaces.end(),
+                    rings.classes.end(),
+                    rings.nodes.end(),
+                ],
             )
         };
         for (sender, end) in self.ends.iter().zip(ends) {
@@ -110,7 +118,8 @@ impl View {
     #[must_use]
     pub fn job_by_uid(&self, uid: Uid) -> Option<JobObject> {
         let mirror = self.read();
-        Some(mirror.jobs.get(mirror.uids.get(&uid)?)?.object())
+        let entry = mirror.jobs.get(mirror.uids.get(&uid)?)?;
+        (!entry.record.placement.orphaned).then(|| entry.object())
     }
 
     /// The Jobs of a namespace or of all, in order of namespace and name, and the version at which they are so.
@@ -152,7 +161,7 @@ impl View {
     pub fn pods(&self, namespace: Option<&str>, job: Option<Uid>) -> (u64, PodList) {
         let mirror = self.read();
         let jobs = match job {
-            None => mirror.in_order(namespace).map(JobEntry::share).collect(),
+            None => mirror.with_pods(namespace, |_| true),
             Some(uid) => {
                 let entry = mirror.uids.get(&uid).and_then(|id| mirror.jobs.get(id)).map(Box::as_ref);
                 let is_in = |entry: &&JobEntry| namespace.is_none_or(|namespace| *entry.record.namespace == *namespace);
@@ -166,7 +175,7 @@ impl View {
     #[must_use]
     pub fn pods_of_jobs_named(&self, namespace: Option<&str>, name: &str) -> (u64, PodList) {
         let mirror = self.read();
-        (mirror.rv, PodList { jobs: mirror.jobs_named(namespace, name).map(JobEntry::share).collect() })
+        (mirror.rv, PodList { jobs: mirror.with_pods(namespace, |job| job == name) })
     }
 
     /// The Jobs of this name in a namespace or in all, and the version at which they are so.
@@ -180,7 +189,10 @@ impl View {
     #[must_use]
     pub fn pods_named(&self, namespace: Option<&str>, name: &str) -> (u64, Vec<PodObject>) {
         let mirror = self.read();
-        (mirror.rv, mirror.spaces(namespace).filter_map(|(namespace, _)| mirror.pod(namespace, name)).collect())
+        let spaces = mirror.spaces(namespace).map(|(namespace, _)| namespace);
+        let orphans = mirror.orphan_spaces(namespace).map(|(namespace, _)| namespace);
+        let spaces: BTreeSet<&Arc<str>> = spaces.chain(orphans).collect();
+        (mirror.rv, spaces.into_iter().filter_map(|namespace| mirror.pod(namespace, name)).collect())
     }
 
     /// The Events in a namespace or in all, oldest first, and the version at which they are so.
@@ -246,6 +258,7 @@ impl View {
             Topic::Events => (rings.events.seek(rv), rings.events.evicted_rv()),
             Topic::Namespaces => (rings.namespaces.seek(rv), rings.namespaces.evicted_rv()),
             Topic::PriorityClasses => (rings.classes.seek(rv), rings.classes.evicted_rv()),
+            Topic::Nodes => (rings.nodes.seek(rv), rings.nodes.evicted_rv()),
         };
         Ok(Cursor { topic, filter, seq: seq.ok_or(Expired { wanted: rv, oldest })?, rv })
     }
@@ -265,6 +278,7 @@ impl View {
                 Topic::Events => scan(&rings.events, mirror.rv, cursor, limit, &mut changes, Object::Event),
                 Topic::Namespaces => scan(&rings.namespaces, mirror.rv, cursor, limit, &mut changes, Object::Plain),
                 Topic::PriorityClasses => scan(&rings.classes, mirror.rv, cursor, limit, &mut changes, Object::Plain),
+                Topic::Nodes => scan(&rings.nodes, mirror.rv, cursor, limit, &mut changes, Object::Plain),
             }?;
             if is_done {
                 return Ok(changes);
@@ -329,6 +343,32 @@ impl Mirror {
         ids.filter_map(|id| self.jobs.get(id)).map(Box::as_ref)
     }
 
+    /// The pods of the Jobs whose names `takes` says yes to, of those too that are gone while their pods were kept; in order
+    /// of namespace, name and number.
+    fn with_pods(&self, namespace: Option<&str>, takes: impl Fn(&str) -> bool) -> Vec<(Arc<JobDoc>, Pods)> {
+        let living = self.in_order(namespace).filter(|entry| takes(&entry.record.name));
+        let mut jobs: Vec<(Arc<JobDoc>, Pods)> = living.map(JobEntry::share).collect();
+        let orphans = self.orphan_spaces(namespace).flat_map(|(_, orphans)| orphans).filter(|(name, _)| takes(name));
+        let before = jobs.len();
+        jobs.extend(orphans.filter_map(|(_, id)| self.jobs.get(id)).map(|entry| entry.share()));
+        if jobs.len() > before {
+            jobs.sort_by(|(a, _), (b, _)| place_of_job(&a.key).cmp(&place_of_job(&b.key)));
+        }
+        jobs
+    }
+
+    /// The Jobs that are gone while their pods were kept, of a namespace or of all.
+    fn orphan_spaces(
+        &self,
+        namespace: Option<&str>,
+    ) -> impl Iterator<Item = (&Arc<str>, &BTreeSet<(Arc<str>, JobId)>)> {
+        let range = match namespace {
+            Some(one) => (Bound::Included(one), Bound::Included(one)),
+            None => (Bound::Unbounded, Bound::Unbounded),
+        };
+        self.orphans.range::<str, _>(range)
+    }
+
     /// The Jobs of this name, in order of their namespaces.
     fn jobs_named(&self, namespace: Option<&str>, name: &str) -> impl Iterator<Item = &JobEntry> {
         self.spaces(namespace).filter_map(move |(_, names)| self.jobs.get(names.get(name)?)).map(Box::as_ref)
@@ -347,6 +387,13 @@ impl Mirror {
     fn pod(&self, namespace: &str, name: &str) -> Option<PodObject> {
         let at = name.len().checked_sub(SUFFIX_LEN)?;
         let (prefix, suffix) = (name.get(..at)?, name.get(at..)?);
+        self.pod_of_living(namespace, name, prefix, suffix).or_else(|| {
+            let orphans = self.orphans.get(namespace)?;
+            orphans.iter().find_map(|(job, id)| if name.starts_with(&job[..job.len().min(PREFIX_MAX)]) { self.pod_of(*id, name, suffix) } else { None })
+        })
+    }
+
+    fn pod_of_living(&self, namespace: &str, name: &str, prefix: &str, suffix: &str) -> Option<PodObject> {
         let stem = prefix.strip_suffix('-').unwrap_or(prefix);
         let numbered = stem.rsplit_once('-').filter(|(_, index)| index.bytes().all(|byte| byte.is_ascii_digit()));
         let head = numbered.map_or(stem, |(job, _)| job);
@@ -356,12 +403,20 @@ impl Mirror {
         let cut =
             (prefix.len() == PREFIX_MAX).then(|| names.range::<str, _>((Bound::Included(head), Bound::Unbounded)));
         let longer = cut.into_iter().flatten().take_while(|(job, _)| job.starts_with(head)).map(|(_, id)| id);
-        exact.chain(longer).find_map(|id| {
-            let entry = self.jobs.get(id)?;
-            let ordinal = entry.doc.key.names.ordinal(suffix)?;
-            let record = entry.pods.get(ordinal)?;
-            let is_it = entry.doc.key.pod_name(ordinal, record.index) == name;
-            is_it.then(|| entry.pods.object(ordinal, &entry.doc))?
-        })
+        exact.chain(longer).find_map(|id| self.pod_of(*id, name, suffix))
     }
+
+    /// The pod of this name and suffix, if it is one of this Job's.
+    fn pod_of(&self, id: JobId, name: &str, suffix: &str) -> Option<PodObject> {
+        let entry = self.jobs.get(&id)?;
+        let ordinal = entry.doc.key.names.ordinal(suffix)?;
+        let record = entry.pods.get(ordinal)?;
+        let is_it = entry.doc.key.pod_name(ordinal, record.index) == name;
+        is_it.then(|| entry.pods.object(ordinal, &entry.doc))?
+    }
+}
+
+/// Where a Job's pods stand in a list of pods.
+pub(super) fn place_of_job(key: &JobKey) -> (&str, &str, JobId) {
+    (&key.namespace, &key.name, key.id)
 }

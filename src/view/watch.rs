@@ -20,6 +20,8 @@ pub enum Topic {
     Namespaces,
     /// PriorityClasses.
     PriorityClasses,
+    /// What clients wrote of the node.
+    Nodes,
 }
 
 /// Which objects of a topic a watcher wants; a client's selectors come on top.

@@ -85,7 +85,7 @@ const TABLE: &[(&str, Rule)] = &[
     // The server drops these two before it stores a Job.
     ("metadata.managedFields", Kept),
     ("metadata.selfLink", Kept),
-    ("metadata.finalizers", Refused("finalizers")),
+    ("metadata.finalizers", Kept),
     ("metadata.ownerReferences", Refused("garbage collection by owner")),
     ("spec", Inside),
     ("spec.activeDeadlineSeconds", Kept),

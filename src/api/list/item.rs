@@ -89,6 +89,7 @@ impl Item {
 
 fn pod_field<'a>(pod: &'a PodObject, path: &str) -> &'a str {
     match path {
+        "spec.nodeName" if !pod.is_placed() => "",
         "spec.nodeName" => NODE_NAME,
         "status.phase" => pod.phase(),
         "status.podIP" | "status.podIPs" if pod.record.phase != Phase::Pending => "127.0.0.1",

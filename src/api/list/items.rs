@@ -7,9 +7,9 @@ use super::item::Item;
 use super::kind::Listed;
 use super::options::Selector;
 use crate::api::table::Kind;
-use crate::base::Uid;
+use crate::base::{JobId, Uid};
 use crate::model;
-use crate::view::{Filter, INDEX_KEY, JobDoc, Object, PodList, PodPlace, Topic, View};
+use crate::view::{Filter, INDEX_KEY, JobDoc, JobKey, Object, PodList, PodPlace, Topic, View};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -110,10 +110,11 @@ impl Items {
         match self {
             Self::Objects(objects) => at(objects.partition_point(|object| !is_behind(object, key))),
             Self::Pods(pods) => {
-                let mut parts = key.splitn(3, '/');
+                let mut parts = key.splitn(4, '/');
                 let (namespace, job) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
-                let ordinal = parts.next().and_then(|ordinal| ordinal.parse().ok()).unwrap_or(0);
-                pods.place_behind(namespace, job, ordinal)
+                let mut number = || parts.next().and_then(|number| number.parse().ok()).unwrap_or(0);
+                let (ordinal, id) = (number(), JobId(number()));
+                pods.place_behind(namespace, job, id, ordinal)
             }
             Self::Node(_) => at(1),
         }
@@ -124,7 +125,8 @@ impl Items {
 pub(super) fn key(item: &Item) -> String {
     match item {
         Item::Object(Object::Pod(pod)) => {
-            format!("{}/{}/{}", pod.job.key.namespace, pod.job.key.name, pod.record.ordinal)
+            let JobKey { namespace, name, id, .. } = &*pod.job.key;
+            format!("{namespace}/{name}/{}/{}", pod.record.ordinal, id.0)
         }
         Item::Object(Object::Event(event)) => event.made_rv.to_string(),
         Item::Object(object) => format!("{}/{}", object.namespace(), object.name()),
@@ -180,7 +182,7 @@ impl Walk {
                 Items::Node(node) => (self.place.job == 0).then(|| Item::Node(Arc::clone(node))),
                 Items::Pods(pods) => {
                     let Some(job) = pods.job(self.place) else { return Step::Ended };
-                    if !self.can_take_pods_of(job) {
+                    if !self.can_take_pods_of(job) && !pods.has_marks(self.place) {
                         self.place = PodPlace { job: self.place.job + 1, ordinal: 0 };
                         continue;
                     }

@@ -39,6 +39,7 @@ impl EventBudget {
                 | EventNote::JobFailed { .. }
                 | EventNote::TooManySucceededPods
                 | EventNote::FailedScheduling { .. }
+                | EventNote::Unschedulable { .. }
         ) {
             return true;
         }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 /// Decides how an exit counts and keeps what the next sync must know of it.
 pub(in crate::control) fn count_exit(job: &mut Job, pod: &mut Live, exit: &Exit) -> Counted {
-    if pod.stopping || !job.index_counts(pod.index) {
+    // What the controller stopped does not count; what a client deleted may count by its end.
+    let is_dropped = pod.stopping && !job.deleted.remove(&pod.ordinal);
+    if is_dropped || !job.index_counts(pod.index) {
         indexes::give_back(job, pod);
         return Counted::Dropped;
     }

@@ -8,7 +8,11 @@ use crate::model::Fact;
 
 /// Looks at a Job after something happened to it: its spec, its pods or the time.
 pub(in crate::control) fn sync(state: &mut State, id: JobId, fx: &mut Effects) {
-    let Some(job) = state.jobs.get(&id) else { return };
+    // What is left of an orphaned Job is what its pods have of it.
+    if state.jobs.get(&id).is_none_or(|job| job.record.placement.orphaned) || state.end_deleted(id, fx) {
+        return;
+    }
+    let job = state.job(id);
     if job.record.status.is_finished() {
         state.job(id).retire();
         return track::publish(state, id, fx);
@@ -24,7 +28,10 @@ pub(in crate::control) fn sync(state: &mut State, id: JobId, fx: &mut Effects) {
             manage::stop_all(state, id, verdict.failed, fx);
         }
         None => {
-            manage::manage(state, id, fx);
+            // A Job that is being deleted gets no more pods.
+            if !state.job(id).spec.life.is_deleted {
+                manage::manage(state, id, fx);
+            }
             if let Some(verdict) = finish::complete(state.job(id)) {
                 track::target(state, id, &verdict, fx);
             }

@@ -1,6 +1,6 @@
 //! Job specs in a line.
 
-use crate::model::{CompletionMode, FailureAction, FailureRule, JobSpec, OnExitCodes, PodTemplate};
+use crate::model::{CompletionMode, FailureAction, FailureRule, JobSpec, Life, OnExitCodes, PodTemplate};
 use std::sync::Arc;
 
 /// A spec under construction. Defaults are the API's.
@@ -19,6 +19,7 @@ impl Spec {
             only_replace_failed: false,
             failure_policy: Vec::new(),
             template: Arc::new(PodTemplate { container: "main".to_owned(), grace_s: 30, ..PodTemplate::default() }),
+            life: Life::default(),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use crate::base::{JobId, Time};
 use crate::control::{Restored, RestoredJob};
-use crate::model::{Batch, DocWrite, Fact, JobRecord, JobSpec, Kind, Phase, PodRecord};
+use crate::model::{Batch, DocWrite, Fact, JobRecord, JobSpec, Kind, Life, Phase, PodRecord};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -87,6 +87,17 @@ impl MemStore {
                     pod.flags |= PodRecord::STOPPING;
                 }
             }
+            Fact::PodsDeleted { pods, .. } => {
+                for deleted in pods {
+                    let pod = self.pod(id, deleted.ordinal);
+                    assert!(!pod.has(PodRecord::STOPPING), "a pod is stopped once");
+                    assert_eq!(deleted.was_ready, pod.has(PodRecord::STARTED), "a deletion knows of the start");
+                    pod.flags |= PodRecord::STOPPING;
+                }
+            }
+            Fact::EndedPodsRemoved { ordinals, .. } | Fact::JobOrphaned { ordinals, .. } => {
+                assert_eq!(*ordinals, self.jobs[&id].next_ordinal, "a version for each pod that ever was");
+            }
             Fact::PodsEnded { ends, .. } => {
                 for end in ends {
                     let pod = self.pods.remove(&(id, end.ordinal)).expect("a pod ends once");
@@ -120,14 +131,23 @@ impl MemStore {
         self.docs.get(&key).map(|doc| (doc.rv, Arc::clone(doc.json.as_ref().expect("not deleted"))))
     }
 
+    fn doc_of(&self, record: &JobRecord) -> (u64, Arc<str>) {
+        if record.placement.orphaned {
+            let key = (Kind::OrphanedJob, Arc::clone(&record.namespace), Arc::from(record.id.0.to_string()));
+            let doc = &self.docs[&key];
+            return (doc.rv, Arc::clone(doc.json.as_ref().expect("not deleted")));
+        }
+        self.job_doc(&record.namespace, &record.name).expect("every Job has a document")
+    }
+
     /// What a boot hands to `State::restore`.
     pub(super) fn restored(&self, specs: &BTreeMap<Arc<str>, JobSpec>) -> Restored {
-        let docs = self.docs.values().filter(|doc| doc.kind != Kind::Job).cloned().collect();
+        let docs = self.docs.values().filter(|doc| !matches!(doc.kind, Kind::Job | Kind::OrphanedJob)).cloned().collect();
         let jobs = self.jobs.values().map(|record| {
-            let (doc_rv, doc) = self.job_doc(&record.namespace, &record.name).expect("every Job has a document");
+            let (doc_rv, doc) = self.doc_of(record);
             let of_job = (record.id, 0)..=(record.id, u32::MAX);
             let pods = self.pods.range(of_job).map(|(_, pod)| *pod).collect();
-            RestoredJob { record: record.clone(), spec: specs[&doc].clone(), doc_rv, pods }
+            RestoredJob { record: record.clone(), spec: spec_of(specs, &doc), doc: (doc_rv, doc), pods }
         });
         let events = self.events.iter().copied().collect();
         Restored { docs, jobs: jobs.collect(), events, logs: BTreeMap::new() }
@@ -152,4 +172,17 @@ impl MemStore {
     pub(super) fn skip_ordinals(&mut self, id: JobId, ordinals: u32) {
         self.jobs.get_mut(&id).expect("a Job").next_ordinal = ordinals;
     }
+}
+
+/// The spec of a document that a case wrote, also after the controller has written into it.
+pub(super) fn spec_of(specs: &BTreeMap<Arc<str>, JobSpec>, doc: &str) -> JobSpec {
+    let value: serde_json::Value = serde_json::from_str(doc).expect("a document");
+    let spec = specs[format!("{{\"write\":{}}}", value["write"]).as_str()].clone();
+    let metadata = &value["metadata"];
+    if metadata.is_null() {
+        return spec;
+    }
+    let texts = metadata["finalizers"].as_array().into_iter().flatten().filter_map(|text| text.as_str());
+    let finalizers = texts.map(str::to_owned).collect();
+    JobSpec { life: Life { finalizers, is_deleted: metadata["deletionTimestamp"].is_string() }, ..spec }
 }

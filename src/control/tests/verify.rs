@@ -60,7 +60,7 @@ impl Verifier {
         let before = record.status.clone();
         let was_finished = before.is_finished();
         record.apply(fact, rv);
-        if record.status != before {
+        if record.status != before && !record.placement.orphaned {
             self.changed.insert(id);
         }
         match fact {
@@ -80,7 +80,14 @@ impl Verifier {
                 assert!(has_condition || !is_early, "a status is published too early");
             }
             Fact::JobRemoved { .. } => self.forget(id),
-            Fact::JobChanged { .. } | Fact::PodsRemoved { .. } => {}
+            Fact::JobChanged { .. }
+            | Fact::PodsRemoved { .. }
+            | Fact::EndedPodsRemoved { .. }
+            | Fact::PodChanged { .. } => {}
+            Fact::JobOrphaned { .. } => {
+                self.shown.remove(&id);
+                self.changed.remove(&id);
+            }
             _ => assert!(!was_finished, "a finished Job changes: {fact:?}"),
         }
     }

@@ -5,7 +5,7 @@
 use super::template::PodTemplatePieces;
 use super::{NO_ROOM, TRACKING_FINALIZER, put, put_json};
 use crate::base::join_prefix;
-use crate::model::{EngineKind, Phase, PodRecord, Reason};
+use crate::model::{EngineKind, Phase, Placement, PodRecord, Reason, UnplacedReason};
 use crate::view::objects::PodObject;
 
 /// `status.phase` as the API writes it.
@@ -27,7 +27,8 @@ pub(in crate::view) fn pod(pod: &PodObject, out: &mut String) {
     out.reserve(4096);
     out.push_str(r#"{"kind":"Pod","apiVersion":"v1","metadata":"#);
     metadata(pod, pieces, parsed.spec.template.grace_s, &uid, &times, out);
-    pieces.spec.render(pod.record.index, out);
+    let spec = if pod.is_placed() { &pieces.spec } else { &pieces.unplaced_spec };
+    spec.render(pod.record.index, out);
     put(out, format_args!(r#","status":{{"phase":"{}","conditions":["#, pod.phase()));
     conditions(pod, pieces, &times, out);
     out.push(']');
@@ -47,7 +48,7 @@ pub(in crate::view) fn pod_metadata(pod: &PodObject, out: &mut String) {
 }
 
 /// Nothing was tried with it yet.
-fn is_queued(record: &PodRecord) -> bool {
+pub(in crate::view) fn is_queued(record: &PodRecord) -> bool {
     record.phase == Phase::Pending && record.reason == Reason::None
 }
 
@@ -82,13 +83,22 @@ fn metadata(pod: &PodObject, pieces: &PodTemplatePieces, grace_s: u32, uid: &str
     let generation = if pod.record.has(PodRecord::STOPPING) { 2 } else { 1 };
     put(out, format_args!(r#""resourceVersion":"{}","generation":{generation},"#, pod.record.rv));
     put(out, format_args!(r#""creationTimestamp":"{}""#, times.created));
-    if let Some(stop) = pod.stop {
+    let mark = pod.mark.as_deref();
+    if let Some((mark, stop)) = mark.and_then(|mark| Some((mark, mark.stop?))) {
+        let grace_s = mark.grace_s.unwrap_or(grace_s);
         let at = stop.plus_ms(u64::from(grace_s) * 1000);
         put(out, format_args!(r#","deletionTimestamp":"{at}","deletionGracePeriodSeconds":{grace_s}"#));
     }
-    pieces.metadata.render(pod.record.index, out);
-    if !pod.record.is_terminal() {
-        put(out, format_args!(r#","finalizers":["{TRACKING_FINALIZER}"]"#));
+    match mark.and_then(|mark| mark.meta.as_deref()) {
+        // The members of an object, without its braces.
+        Some(meta) if meta.len() > 2 => put(out, format_args!(",{}", &meta[1..meta.len() - 1])),
+        Some(_) => {}
+        None => {
+            pieces.metadata.render(pod.record.index, out);
+            if !pod.record.is_terminal() && !pod.job.placement.orphaned {
+                put(out, format_args!(r#","finalizers":["{TRACKING_FINALIZER}"]"#));
+            }
+        }
     }
 }
 
@@ -113,13 +123,22 @@ fn conditions(pod: &PodObject, pieces: &PodTemplatePieces, times: &Times, out: &
         condition("Ready", is_ready, at, &ready, out);
         condition("ContainersReady", is_ready, at, &ready, out);
     }
-    match pod.job.placement.no_room.filter(|_| is_queued(record) && !record.has(PodRecord::STOPPING)) {
+    let Placement { no_room, unplaced, .. } = &pod.job.placement;
+    let waits = is_queued(record) && !record.has(PodRecord::STOPPING);
+    let unplaced = unplaced.as_ref().map(|unplaced| (unplaced.since, unplaced.reason, &*unplaced.why));
+    let unplaced = unplaced.or_else(|| no_room.map(|since| (since, UnplacedReason::Unschedulable, NO_ROOM)));
+    match unplaced.filter(|_| waits) {
         None => condition("PodScheduled", true, &times.created, "", out),
-        Some(since) => {
+        Some((since, reason, why)) => {
             let at = since.max(record.created).to_string();
-            let rest = format!(r#","reason":"Unschedulable","message":"{NO_ROOM}""#);
+            let mut rest = format!(r#","reason":"{}","message":"#, reason.as_str());
+            put_json(&mut rest, why);
             condition("PodScheduled", false, &at, &rest, out);
         }
+    }
+    if let Some(stop) = pod.mark.as_deref().filter(|mark| mark.evicted).and_then(|mark| mark.stop) {
+        let rest = r#","reason":"EvictionByEvictionAPI","message":"Eviction API: evicting""#;
+        condition("DisruptionTarget", true, &stop.to_string(), rest, out);
     }
     if record.has(PodRecord::DISRUPTED) {
         let rest = r#","reason":"EngineLost","message":"Coracle stopped while the pod was running""#;

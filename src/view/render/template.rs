@@ -51,6 +51,8 @@ pub(in crate::view) struct PodTemplatePieces {
     pub(super) metadata: Holed,
     /// `},"spec":{…}`
     pub(super) spec: Holed,
+    /// As `spec`, of a pod that no node was found for.
+    pub(super) unplaced_spec: Holed,
     /// `status.qosClass`
     pub(super) qos: &'static str,
     /// What selectors may ask for of the spec, as text.
@@ -84,6 +86,14 @@ impl PodTemplatePieces {
         if is_indexed {
             add_index(&mut pod_spec);
         }
+        let indexed = is_indexed.then_some(&*doc.key.name);
+        let unplaced_spec = if doc.placement.unplaced.is_some() {
+            let mut unplaced = pod_spec.clone();
+            unplaced.remove("nodeName");
+            holed_spec(&unplaced, indexed)
+        } else {
+            Holed::default()
+        };
         let quoted = |text: &str| {
             let mut out = String::new();
             put_json(&mut out, text);
@@ -96,7 +106,8 @@ impl PodTemplatePieces {
             metadata: metadata(doc, spec),
             qos: qos_class(&pod_spec),
             scalars: SCALARS.into_iter().map(|field| (field, scalar(&pod_spec, field))).collect(),
-            spec: holed_spec(&pod_spec, is_indexed.then_some(&*doc.key.name)),
+            spec: holed_spec(&pod_spec, indexed),
+            unplaced_spec,
         }
     }
 }
@@ -105,6 +116,9 @@ fn metadata(doc: &JobDoc, spec: &JobSpec) -> Holed {
     let mut out = Holed::default();
     put_map("labels", &spec.template.labels, spec.is_indexed(), &mut out);
     put_map("annotations", &spec.template.annotations, spec.is_indexed(), &mut out);
+    if doc.placement.orphaned {
+        return out;
+    }
     let (name, uid) = (&doc.key.name, doc.key.uid);
     let text = out.text();
     put(

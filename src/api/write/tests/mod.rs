@@ -4,4 +4,5 @@ mod delete;
 mod goldens;
 mod jobs;
 mod namespaces;
+mod pods;
 mod priority_classes;

@@ -135,7 +135,7 @@ pub(super) const CORE_V1: GroupVersion = GroupVersion {
             singular: "node",
             kind: "Node",
             is_namespaced: false,
-            verbs: &[Get, List, Watch],
+            verbs: &[Get, List, Patch, Watch],
             short_names: &["no"],
             categories: &[],
             subresources: &[],

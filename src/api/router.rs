@@ -113,7 +113,7 @@ pub(super) fn router(served: Served) -> Router {
                 .delete(write::delete_plain::<PriorityClass>),
         )
         .route("/api/v1/nodes", collection(&list::NODES))
-        .route("/api/v1/nodes/{name}", object(&list::NODES))
+        .route("/api/v1/nodes/{name}", object(&list::NODES).patch(write::patch_node))
         .route_layer(axum::middleware::from_fn(about::refuse_head))
         .merge(about::routes())
         .merge(discovery::routes())

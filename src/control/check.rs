@@ -71,6 +71,12 @@ impl State {
         let (queued, running) = self.sched.totals();
         assert_eq!(queued as usize, count(|place| matches!(place, Place::Queued(_))), "pods queued on workers");
         assert_eq!(running as usize, count(|place| matches!(place, Place::Running(..))), "pods running on workers");
+        let on_workers = self.pods.iter().filter(|(_, pod)| pod.worker().is_some());
+        let needs = on_workers.filter_map(|(_, pod)| self.jobs.get(&pod.job)?.spec.template.needs.as_deref());
+        let asked = needs.fold((0, 0), |(cpu, memory), needs| (cpu + needs.cpu_m, memory + needs.memory_bytes));
+        let (cpu, memory) = self.sched.reserved();
+        // What is left of Jobs that are gone, or have finished, is reserved until it has ended.
+        assert!(asked.0 <= cpu && asked.1 <= memory, "pods run on what is not reserved");
         let mut seen = BTreeSet::new();
         for (id, (slot, ordinal)) in self.sched.waiters() {
             let pod = self.pods.get(slot).filter(|pod| pod.job == id && pod.ordinal == ordinal);

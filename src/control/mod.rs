@@ -8,6 +8,7 @@
 mod check;
 mod delete;
 mod effects;
+mod fit;
 mod job;
 mod kept;
 mod live;

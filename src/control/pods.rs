@@ -54,6 +54,8 @@ impl State {
             pod.place = Place::Refused(at);
             let (refusals, stopping) = (pod.refusals, pod.stopping);
             self.sched.on_ended(worker, false);
+            // Kubernetes leaves such a pod on its node; here it is placed again.
+            self.sched.release(id);
             if stopping {
                 self.end_refused(id, refusal.slot, fx);
                 continue;
@@ -98,6 +100,7 @@ impl State {
             self.pods.named(exit.slot, id, exit.ordinal);
             let mut pod = self.pods.remove(exit.slot);
             self.sched.on_ended(worker, pod.is_running());
+            self.sched.release(id);
             // A deleted Job had no pods any more when it went.
             let Some(job) = self.jobs.get_mut(&id) else { continue };
             if pod.stopping {

@@ -72,6 +72,7 @@ impl State {
         let (doc_rv, doc) = &restored.doc;
         let job = Job::new(restored.record, restored.spec, (*doc_rv, doc), self.uid_key);
         self.jobs.insert(id, Box::new(job));
+        self.note_needs(id);
         let (mut ends, mut gone, mut held) = (Vec::new(), Vec::new(), BTreeSet::new());
         for pod in restored.pods {
             let stopping = pod.has(PodRecord::STOPPING);

@@ -8,13 +8,13 @@ use super::sched::{Capacity, Sched};
 use super::timers::{Due, Timers};
 use crate::base::{JobId, NO_INDEX, PodNames, Time, UidKey};
 use crate::model::{
-    Batch, Claim, DocWrite, Event, EventNote, Fact, JobRecord, JobSpec, Kind, PodTemplate, PriorityClass, RunPlan,
+    Batch, Claim, DocWrite, Event, EventNote, Fact, JobRecord, JobSpec, Kind, NodeShape, PodTemplate, PriorityClass, RunPlan,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What a state is made with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// The store's key for pod uids.
     pub uid_key: UidKey,
@@ -24,6 +24,8 @@ pub struct Config {
     pub next_job: u32,
     /// What the workers can hold.
     pub capacity: Capacity,
+    /// What the node has.
+    pub node: Arc<NodeShape>,
 }
 
 /// All truth, owned by one thread.
@@ -77,7 +79,7 @@ pub(super) struct Job {
     /// What happened since the last sync.
     pub(super) news: News,
     pub(super) events: EventBudget,
-    /// When it was last said that a pod finds no room.
+    /// When it was last said that a pod finds no room, or does not fit.
     pub(super) no_room_said: Option<Time>,
     /// When its status was last published.
     pub(super) published: Time,
@@ -162,7 +164,7 @@ impl State {
             by_name: BTreeMap::new(),
             orphans: BTreeMap::new(),
             pods: Pods::default(),
-            sched: Sched::new(config.capacity),
+            sched: Sched::new(config.capacity, config.node),
             timers: Timers::default(),
             room_due: None,
             kept_events: KeptEvents::default(),

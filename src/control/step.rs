@@ -40,6 +40,7 @@ impl State {
         }
         self.expire_events(fx);
         self.hand_out(fx);
+        self.tell_misfits(fx);
         self.watch_room(fx);
     }
 

@@ -3,7 +3,7 @@
 use super::{EngineError, now};
 use crate::control::{Capacity, Config, Effects, Restored, RestoredJob, State};
 use crate::exec::Logs;
-use crate::model::{Batch, JobSpec, Kind, PodRecord, Recovered};
+use crate::model::{Batch, JobSpec, Kind, NodeShape, PodRecord, Recovered};
 use crate::view::{JobSnapshot, View};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ pub(super) fn restore(
     recovered: &Recovered,
     view: &View,
     logs: &Logs,
-    capacity: Capacity,
+    (capacity, node): (Capacity, Arc<NodeShape>),
 ) -> Result<(State, Batch), EngineError> {
-    let config =
-        Config { uid_key: recovered.uid_key, first_rv: recovered.first_rv, next_job: recovered.next_job, capacity };
+    let Recovered { uid_key, first_rv, next_job, .. } = *recovered;
+    let config = Config { uid_key, first_rv, next_job, capacity, node };
     let docs = recovered.docs.iter().filter(|doc| !matches!(doc.kind, Kind::Job | Kind::OrphanedJob)).cloned().collect();
     let events = view.events(None).1.iter().map(|event| event.event.at).collect();
     let mut restored = Restored { docs, events, ..Restored::default() };

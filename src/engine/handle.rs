@@ -7,7 +7,7 @@ use crate::control::{
     ChangePod, DeleteDoc, DeleteJob, DocChange, Input, NewDoc, NewJob, NewSpec, Reply, Ticket, WriteError, Written,
 };
 use crate::exec::{LoadError, Logs};
-use crate::model::{Kind, Report};
+use crate::model::{Kind, NodeShape, Report};
 use crate::view::View;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -29,6 +29,7 @@ struct Shared {
     logs: Arc<Logs>,
     compiler: Compiler,
     pods_max: u32,
+    node: Arc<NodeShape>,
     tickets: AtomicU64,
     waiting: Mutex<HashMap<Ticket, oneshot::Sender<Result<Reply, RequestError>>>>,
     /// Why the store failed, once it has.
@@ -59,13 +60,19 @@ pub enum RequestError {
 }
 
 impl Handle {
-    pub(super) fn new(view: Arc<View>, logs: Arc<Logs>, compiler: Compiler, pods_max: u32) -> Self {
+    pub(super) fn new(
+        view: Arc<View>,
+        logs: Arc<Logs>,
+        compiler: Compiler,
+        (pods_max, node): (u32, Arc<NodeShape>),
+    ) -> Self {
         Self(Arc::new(Shared {
             inbox: Inbox::default(),
             view,
             logs,
             compiler,
             pods_max,
+            node,
             tickets: AtomicU64::new(1),
             waiting: Mutex::default(),
             failure: watch::Sender::new(None),
@@ -88,6 +95,12 @@ impl Handle {
     #[must_use]
     pub fn pods_max(&self) -> u32 {
         self.0.pods_max
+    }
+
+    /// What the machine has.
+    #[must_use]
+    pub fn node(&self) -> &NodeShape {
+        &self.0.node
     }
 
     /// Whether the engine works.

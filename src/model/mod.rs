@@ -11,6 +11,7 @@ mod fact;
 mod job;
 mod launch;
 mod life;
+mod node;
 mod pod;
 mod priority;
 mod spec;
@@ -22,6 +23,7 @@ pub use fact::{Claim, Counted, DeletedPod, Fact, IndexRun, PodEnd, Waiting};
 pub use job::{Backoff, Condition, ConditionReason, ConditionType, JobRecord, JobStatus};
 pub use launch::{Exit, Launch, Refused, Report, RunPlan, Started, Stop};
 pub use life::{FOREGROUND_FINALIZER, Life, ORPHAN_FINALIZER};
+pub use node::{Needs, NodeOperator, NodeRequirement, NodeSays, NodeShape, NodeTerm, Toleration};
 pub use pod::{EngineKind, LogExtent, NO_SEGMENT, OwnerReference, Phase, PodMark, PodMeta, PodRecord, Reason};
 pub use priority::{Placement, PodPriority, PreemptionPolicy, PriorityClass, Unplaced, UnplacedReason};
 pub use spec::{

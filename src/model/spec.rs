@@ -3,6 +3,7 @@
 //! [`JobSpec::from_doc`] reads the canonical document that `api` validated and stored, at creation and again at boot.
 
 use super::life::Life;
+use super::node::{Needs, NodeTerm, Toleration};
 use super::priority::PreemptionPolicy;
 use crate::base::Quantity;
 use serde::Deserialize;
@@ -105,6 +106,8 @@ pub struct PodTemplate {
     pub priority: Option<i32>,
     /// `preemptionPolicy`, which must be that of the class.
     pub preemption_policy: Option<PreemptionPolicy>,
+    /// What it asks of a node; `None` when that is nothing.
+    pub needs: Option<Box<Needs>>,
 }
 
 impl PodTemplate {
@@ -228,8 +231,8 @@ impl JobSpec {
 /// The document's shape. Only what is read; everything else is skipped.
 mod raw {
     use super::{
-        BTreeMap, CompletionMode, Deserialize, EnvValue, FUEL_ANNOTATION, FailureAction, FieldPath, PreemptionPolicy,
-        Quantity, SpecError,
+        BTreeMap, CompletionMode, Deserialize, EnvValue, FUEL_ANNOTATION, FailureAction, FieldPath, Needs, NodeTerm,
+        PreemptionPolicy, Quantity, SpecError, Toleration,
     };
 
     #[derive(Deserialize)]
@@ -332,6 +335,68 @@ mod raw {
         priority_class_name: String,
         priority: Option<i32>,
         preemption_policy: Option<PreemptionPolicy>,
+        #[serde(default)]
+        node_selector: BTreeMap<String, String>,
+        #[serde(default)]
+        affinity: Affinity,
+        #[serde(default)]
+        scheduling_gates: Vec<Gate>,
+        #[serde(default)]
+        tolerations: Vec<Toleration>,
+    }
+
+    #[derive(Deserialize, Default)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Affinity {
+        node_affinity: NodeAffinity,
+    }
+
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct NodeAffinity {
+        #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution")]
+        required: Option<NodeTerms>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct NodeTerms {
+        #[serde(default)]
+        node_selector_terms: Vec<NodeTerm>,
+    }
+
+    #[derive(Deserialize)]
+    struct Gate {
+        name: String,
+    }
+
+    impl PodSpec {
+        /// kubernetes: requests default to limits, resource by resource (`SetDefaults_Pod`).
+        fn needs(&mut self) -> Result<Option<Box<Needs>>, SpecError> {
+            let mut needs = Needs {
+                selector: std::mem::take(&mut self.node_selector),
+                terms: self.affinity.node_affinity.required.take().map(|terms| terms.node_selector_terms),
+                gates: self.scheduling_gates.drain(..).map(|gate| gate.name).collect(),
+                tolerates_cordon: self.tolerations.iter().any(Toleration::is_of_cordon),
+                ..Needs::default()
+            };
+            for resources in self.containers.iter().map(|container| &container.resources) {
+                let limits = resources.limits.iter().filter(|(name, _)| !resources.requests.contains_key(*name));
+                for (name, text) in resources.requests.iter().chain(limits) {
+                    let unusable = |_| SpecError::Field { field: "resources.requests", value: text.clone() };
+                    let quantity = text.parse::<Quantity>().map_err(unusable)?;
+                    match name.as_str() {
+                        "cpu" => needs.cpu_m = needs.cpu_m.saturating_add(quantity.millis()),
+                        "memory" => needs.memory_bytes = needs.memory_bytes.saturating_add(quantity.units()),
+                        // What is written is not counted here.
+                        "ephemeral-storage" => {}
+                        other if quantity.units() > 0 => needs.others.push(other.to_owned()),
+                        _ => {}
+                    }
+                }
+            }
+            Ok((needs != Needs::default()).then(|| Box::new(needs)))
+        }
     }
 
     fn grace_default() -> u32 {
@@ -394,7 +459,8 @@ mod raw {
     }
 
     impl Template {
-        pub(super) fn read(self) -> Result<super::PodTemplate, SpecError> {
+        pub(super) fn read(mut self) -> Result<super::PodTemplate, SpecError> {
+            let needs = self.spec.needs()?;
             let container = self
                 .spec
                 .containers
@@ -427,6 +493,7 @@ mod raw {
                 priority_class: self.spec.priority_class_name,
                 priority: self.spec.priority,
                 preemption_policy: self.spec.preemption_policy,
+                needs,
             })
         }
     }

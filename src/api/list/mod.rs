@@ -25,7 +25,7 @@ use super::Status;
 use super::nodes::Node;
 use super::router::{Answered, Query, Served, json, rendered};
 use super::table::Kind;
-use crate::engine::now;
+use crate::engine::{Handle, now};
 use crate::model;
 use crate::view::{Object, View};
 use accept::{Form, Shape};
@@ -60,6 +60,13 @@ pub(super) struct Reads {
 impl Default for Reads {
     fn default() -> Self {
         Self { kept: Kept::default(), watches: Arc::new(Semaphore::new(WATCHES_MAX)), node: Node::default() }
+    }
+}
+
+impl Reads {
+    /// The node as it is now.
+    pub(super) fn node(&self, handle: &Handle) -> Arc<serde_json::Value> {
+        self.node.read(handle)
     }
 }
 

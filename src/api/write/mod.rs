@@ -6,6 +6,7 @@
 
 mod delete;
 mod jobs;
+mod nodes;
 mod options;
 mod patch;
 mod plain;
@@ -21,6 +22,7 @@ use crate::control::WriteError;
 use crate::engine::{RequestError, now};
 use axum::response::Response;
 pub(super) use jobs::{create as create_job, delete as delete_job, patch as patch_job, update as update_job};
+pub(super) use nodes::patch as patch_node;
 pub(super) use plain::{create as create_plain, delete as delete_plain, patch as patch_plain, update as update_plain};
 pub(super) use pods::{delete as delete_pod, evict as evict_pod};
 use serde_json::{Value, json};

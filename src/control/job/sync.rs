@@ -14,6 +14,7 @@ pub(in crate::control) fn sync(state: &mut State, id: JobId, fx: &mut Effects) {
     }
     let job = state.job(id);
     if job.record.status.is_finished() {
+        state.sched.forget_needs(id);
         state.job(id).retire();
         return track::publish(state, id, fx);
     }

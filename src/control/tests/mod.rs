@@ -19,6 +19,7 @@ mod job_end;
 mod limits;
 mod names;
 mod parallelism;
+mod placement;
 mod pod_delete;
 mod priority;
 mod publishing;

@@ -168,6 +168,10 @@ impl MemStore {
         self.docs[&(kind, Arc::from(""), Arc::from(name))].rv
     }
 
+    pub(super) fn try_doc_rv(&self, kind: Kind, name: &str) -> Option<u64> {
+        self.docs.get(&(kind, Arc::from(""), Arc::from(name))).map(|doc| doc.rv)
+    }
+
     /// Makes a Job look as if it had given `ordinals` pods already.
     pub(super) fn skip_ordinals(&mut self, id: JobId, ordinals: u32) {
         self.jobs.get_mut(&id).expect("a Job").next_ordinal = ordinals;

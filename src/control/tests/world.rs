@@ -10,7 +10,7 @@ use crate::control::{
     Capacity, ChangePod, Config, DeleteDoc, DeleteJob, DocChange, Effects, Input, NewDoc, NewJob, NewSpec, PodChange, PodSeen, Propagation,
     State,
 };
-use crate::model::{Batch, EventNote, Fact, JobRecord, JobSpec, JobStatus, Kind, Reason};
+use crate::model::{Batch, EventNote, Fact, JobRecord, JobSpec, JobStatus, Kind, NodeShape, Reason};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +20,12 @@ pub(super) const START: Time = Time(1_800_000_000_000);
 
 /// Room enough that no pod has to wait for a worker.
 const ROOMY: Capacity = Capacity { workers: 2, queue_max: 100_000, alive_max: 100_000 };
+
+/// A node with four CPUs and a GiB.
+fn node() -> Arc<NodeShape> {
+    let labels = BTreeMap::from([("kubernetes.io/os".to_owned(), "linux".to_owned())]);
+    Arc::new(NodeShape { name: "coracle".to_owned(), cpu_m: 4000, memory_bytes: 1 << 30, labels })
+}
 
 /// A state, its surroundings, and what has not been committed.
 pub(super) struct World {
@@ -55,7 +61,7 @@ impl World {
     pub(super) fn with_capacity(capacity: Capacity) -> Self {
         let first_rv = 1;
         let mut world = Self {
-            state: State::new(Config { uid_key: UidKey(7), first_rv, next_job: 0, capacity }),
+            state: State::new(Config { uid_key: UidKey(7), first_rv, next_job: 0, capacity, node: node() }),
             now: START,
             store: MemStore::default(),
             workers: Workers::default(),
@@ -114,6 +120,16 @@ impl World {
         self.written += 1;
         let doc = format!("{{{fields}}}").into();
         self.inputs.push(Input::CreateDoc(self.written, NewDoc { kind: Kind::PriorityClass, name: name.into(), doc }));
+    }
+
+    /// Writes of the node.
+    pub(super) fn write_node(&mut self, doc: &str) {
+        self.written += 1;
+        let (kind, name, doc): (_, Arc<str>, Arc<str>) = (Kind::Node, "coracle".into(), doc.into());
+        self.inputs.push(match self.store.try_doc_rv(kind, "coracle") {
+            None => Input::CreateDoc(self.written, NewDoc { kind, name, doc }),
+            Some(base_rv) => Input::UpdateDoc(self.written, DocChange { kind, name, base_rv, doc }),
+        });
     }
 
     /// Deletes a PriorityClass.
@@ -338,6 +354,7 @@ impl World {
             first_rv: self.next_rv,
             next_job: self.store.next_job(),
             capacity: self.capacity,
+            node: node(),
         };
         self.fx = Effects::default();
         self.verifier = Verifier::restored(&self.store, self.next_rv);

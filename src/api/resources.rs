@@ -145,7 +145,7 @@ pub(super) const CORE_V1: GroupVersion = GroupVersion {
             singular: "pod",
             kind: "Pod",
             is_namespaced: true,
-            verbs: &[Delete, Get, List, Watch],
+            verbs: &[Delete, Get, List, Patch, Update, Watch],
             short_names: &["po"],
             categories: &["all"],
             subresources: &[

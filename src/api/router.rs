@@ -83,7 +83,10 @@ pub(super) fn router(served: Served) -> Router {
         .route("/apis/batch/v1/namespaces/{namespace}/jobs/{name}/status", object(&list::JOBS))
         .route("/api/v1/pods", collection(&list::PODS))
         .route("/api/v1/namespaces/{namespace}/pods", collection(&list::PODS))
-        .route("/api/v1/namespaces/{namespace}/pods/{name}", object(&list::PODS).delete(write::delete_pod))
+        .route(
+            "/api/v1/namespaces/{namespace}/pods/{name}",
+            object(&list::PODS).put(write::update_pod).patch(write::patch_pod).delete(write::delete_pod),
+        )
         .route("/api/v1/namespaces/{namespace}/pods/{name}/eviction", post(write::evict_pod))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/status", object(&list::PODS))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/log", get(log::log))

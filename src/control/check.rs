@@ -112,16 +112,17 @@ impl State {
 fn check_job(job: &Job, pods: &[&Live]) {
     let id = job.record.id.0;
     let status = &job.record.status;
-    let count = |test: &dyn Fn(&Live) -> bool| u32::try_from(pods.iter().filter(|pod| test(pod)).count()).expect("few");
+    let own: Vec<&Live> = pods.iter().copied().filter(|pod| !job.is_stray(pod.ordinal)).collect();
+    let count = |test: &dyn Fn(&Live) -> bool| u32::try_from(own.iter().filter(|pod| test(pod)).count()).expect("few");
     assert_eq!(status.active, count(&|pod| !pod.stopping), "job {id}: active");
     assert_eq!(status.terminating, count(&|pod| pod.stopping), "job {id}: terminating");
     assert_eq!(status.ready, count(&|pod| !pod.stopping && pod.is_running()), "job {id}: ready");
-    assert!(!status.is_finished() || pods.is_empty(), "job {id}: finished with pods alive");
+    assert!(!status.is_finished() || own.is_empty(), "job {id}: finished with pods alive");
     let ordinals: BTreeSet<u32> = pods.iter().map(|pod| pod.ordinal).collect();
     assert_eq!(ordinals.len(), pods.len(), "job {id}: an ordinal given twice");
     assert!(ordinals.iter().all(|ordinal| *ordinal < job.record.next_ordinal), "job {id}: an ordinal out of nowhere");
     if job.spec.is_indexed() {
-        check_indexes(job, pods);
+        check_indexes(job, &own);
     } else {
         assert!(pods.iter().all(|pod| pod.index == NO_INDEX), "job {id}: an index in a NonIndexed Job");
     }

@@ -34,7 +34,16 @@ impl State {
             Propagation::Foreground => finalizers.push(FOREGROUND_FINALIZER.to_owned()),
             Propagation::Orphan => finalizers.push(ORPHAN_FINALIZER.to_owned()),
         }
-        let rv = if finalizers.is_empty() {
+        let has_strays = job.has_strays();
+        let rv = if finalizers.is_empty() && has_strays {
+            // Its pods go, those that are its own; the others are kept.
+            if job.doc_rv != delete.doc.0 {
+                return Err(WriteError::Conflict);
+            }
+            job.doc = Some(Arc::clone(&delete.doc.1));
+            self.remove_pods(id, fx);
+            self.orphan_pods(id, fx)
+        } else if finalizers.is_empty() {
             self.remove_job(id, fx)
         } else if job.spec.life.is_deleted && job.spec.life.finalizers == finalizers {
             return Ok(Written { rv: 0, job_uid: Some(uid) });
@@ -114,13 +123,12 @@ impl State {
     }
 
     /// The Job is gone, its pods go on without an owner. What was known of it stays for them.
-    fn orphan_pods(&mut self, id: JobId, fx: &mut Effects) {
+    fn orphan_pods(&mut self, id: JobId, fx: &mut Effects) -> u64 {
         let at = self.now;
         let job = self.job(id);
         let JobRecord { next_ordinal: ordinals, namespace, name, .. } = &job.record;
         if *ordinals == 0 {
-            self.remove_job(id, fx);
-            return;
+            return self.remove_job(id, fx);
         }
         let (ordinals, namespace, name) = (*ordinals, Arc::clone(namespace), Arc::clone(name));
         let doc = job.doc.take().expect("the document of a Job that is being deleted is kept");
@@ -133,6 +141,7 @@ impl State {
         self.without_class.remove(&id);
         self.forget_name(id);
         self.orphans.entry(namespace).or_default().insert((name, id));
+        rv + u64::from(ordinals)
     }
 
     /// Tells the workers to stop what they have of the Job, and forgets its other pods.

@@ -141,12 +141,18 @@ pub enum PodChange {
         evict: bool,
     },
     /// Its metadata is replaced.
-    Meta {
-        /// As it was when the change was made from it.
-        base: Option<Box<str>>,
-        /// As it is from here on; `None` is what the template says.
-        meta: Option<Box<str>>,
-    },
+    Meta(NewMeta),
+}
+
+/// New metadata of a pod.
+#[derive(Debug, Clone)]
+pub struct NewMeta {
+    /// As it was when the change was made from it; `None` was what the template says.
+    pub base: Option<Box<str>>,
+    /// As it is from here on ([`PodMeta`](crate::model::PodMeta)).
+    pub meta: Box<str>,
+    /// What the template says.
+    pub default: Box<str>,
 }
 
 /// An object without a namespace that is only a document: a Namespace or a PriorityClass.

@@ -27,7 +27,7 @@ mod timers;
 mod writes;
 
 pub use effects::{
-    ChangePod, DeleteDoc, DeleteJob, DocChange, Effects, Input, NewDoc, NewJob, NewSpec, PodChange, PodSeen, Propagation,
+    ChangePod, DeleteDoc, DeleteJob, DocChange, Effects, Input, NewDoc, NewJob, NewMeta, NewSpec, PodChange, PodSeen, Propagation,
     Reply, Ticket, WriteError, Written,
 };
 pub use kept::{EVENT_KEPT_MS, EVENTS_MAX};

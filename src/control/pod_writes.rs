@@ -3,11 +3,12 @@
 //! Knows the pods that have not ended; of the others it only knows that a client saw them, and that only clients change
 //! those. Invariant: a pod that a client deleted goes as soon as its guest has ended.
 
-use super::effects::{ChangePod, Effects, PodChange, PodSeen, Reply, Ticket, WriteError, Written};
-use super::job::{count_deletion, count_unstarted};
-use super::state::State;
-use crate::base::JobId;
-use crate::model::{DeletedPod, Fact, PodEnd, Reason, Stop};
+use super::effects::{ChangePod, Effects, NewMeta, PodChange, PodSeen, Reply, Ticket, WriteError, Written};
+use super::job::{count_deletion, count_unstarted, give_back};
+use super::live::Live;
+use super::state::{State, Touched};
+use crate::base::{JobId, NO_INDEX};
+use crate::model::{Claim, DeletedPod, Fact, OwnerReference, PodEnd, PodMeta, Reason, Stop};
 
 /// 128 + SIGTERM: how a pod ends that never ran.
 const STOPPED_EXIT_CODE: u8 = 143;
@@ -30,10 +31,12 @@ impl State {
         if seen.is_some_and(|seen| seen != self.seen(slot)) {
             return Err(WriteError::Conflict);
         }
-        let PodChange::Delete { grace_s, evict } = change else { return Err(WriteError::Conflict) };
-        match slot {
-            None => Ok(self.remove_ended_pod(job, ordinal, fx)),
-            Some(slot) => Ok(self.delete_live_pod((job, ordinal), slot, (grace_s, evict), fx)),
+        match (change, slot) {
+            (PodChange::Delete { .. }, None) => Ok(self.remove_ended_pod(job, ordinal, fx)),
+            (PodChange::Delete { grace_s, evict }, Some(slot)) => {
+                Ok(self.delete_live_pod((job, ordinal), slot, (grace_s, evict), fx))
+            }
+            (PodChange::Meta(meta), slot) => self.change_meta((job, ordinal), slot, &meta, fx),
         }
     }
 
@@ -49,8 +52,17 @@ impl State {
         }
     }
 
-    /// A pod that has ended and was counted goes at once.
+    /// A pod that has ended and was counted goes at once, unless a client keeps it.
     fn remove_ended_pod(&mut self, job: JobId, ordinal: u32, fx: &mut Effects) -> Written {
+        if !self.job(job).may_go(ordinal) {
+            let (grace_s, at) = (0, self.now);
+            let (was_ready, counted_failed, evicted, is_stray) = (false, false, false, true);
+            let pod = DeletedPod { ordinal, grace_s, was_ready, counted_failed, evicted, is_stray };
+            self.job(job).touched.get_mut(&ordinal).expect("it is kept").is_doomed = true;
+            let rv = self.record(fx, Fact::PodsDeleted { job, at, pods: vec![pod] });
+            return Written { rv, job_uid: None };
+        }
+        self.job(job).touched.remove(&ordinal);
         let rv = self.record(fx, Fact::PodsRemoved { job, ordinals: vec![ordinal] });
         Written { rv, job_uid: None }
     }
@@ -71,7 +83,8 @@ impl State {
         let job = self.jobs.get_mut(&id).expect("the Job was looked up");
         let counted_failed = count_deletion(job, pod, at);
         let (was_ready, worker) = (pod.is_running(), pod.worker());
-        let deleted = DeletedPod { ordinal, grace_s, was_ready, counted_failed, evicted };
+        let is_stray = job.is_stray(ordinal);
+        let deleted = DeletedPod { ordinal, grace_s, was_ready, counted_failed, evicted, is_stray };
         let rv = self.record(fx, Fact::PodsDeleted { job: id, at, pods: vec![deleted] });
         match worker {
             Some(worker) => fx.stop(worker, Stop { job: id, ordinal, slot }),
@@ -89,7 +102,8 @@ impl State {
             let pod = self.pods.get_mut(slot).expect("an active pod has its slot");
             pod.stopping = true;
             let (ordinal, was_ready) = (pod.ordinal, pod.is_running());
-            pods.push(DeletedPod { ordinal, grace_s, was_ready, counted_failed: false, evicted: false });
+            let (counted_failed, evicted, is_stray) = (false, false, false);
+            pods.push(DeletedPod { ordinal, grace_s, was_ready, counted_failed, evicted, is_stray });
             match pod.worker() {
                 Some(worker) => fx.stop(worker, Stop { job: id, ordinal, slot }),
                 None => unstarted.push(slot),
@@ -99,6 +113,105 @@ impl State {
             self.record(fx, Fact::PodsDeleted { job: id, at, pods });
             self.end_unstarted(id, &unstarted, fx);
         }
+    }
+
+    /// Replaces a pod's metadata, and lets the Job have the pod or let it go (kubernetes: `PodControllerRefManager.ClaimPods`).
+    fn change_meta(&mut self, pod: (JobId, u32), slot: Option<u32>, new: &NewMeta, fx: &mut Effects) -> Reply {
+        let (id, ordinal) = pod;
+        let known = self.job(id).touched.get(&ordinal);
+        if known.map(|touched| &touched.meta) != new.base.as_ref() {
+            return Err(WriteError::Conflict);
+        }
+        let is_doomed = known.is_some_and(|touched| touched.is_doomed);
+        let rv = self.write_meta(pod, new, &PodMeta::read(&new.meta), Claim::Same, fx);
+        let job = self.job(id);
+        if is_doomed && job.may_go(ordinal) {
+            job.touched.remove(&ordinal);
+            self.record(fx, Fact::PodsRemoved { job: id, ordinals: vec![ordinal] });
+            return Ok(Written { rv, job_uid: None });
+        }
+        self.claim(pod, slot, new, fx);
+        Ok(Written { rv, job_uid: None })
+    }
+
+    fn write_meta(
+        &mut self,
+        (id, ordinal): (JobId, u32),
+        new: &NewMeta,
+        meta: &PodMeta,
+        claim: Claim,
+        fx: &mut Effects,
+    ) -> u64 {
+        let text = meta.write();
+        let job = self.job(id);
+        let (is_stray, is_doomed) =
+            job.touched.get(&ordinal).map_or((false, false), |touched| (touched.is_stray, touched.is_doomed));
+        let is_kept = !meta.finalizers.is_empty();
+        let changed = (text != new.default).then(|| text.clone());
+        match &changed {
+            Some(meta) => _ = job.touched.insert(ordinal, Touched { meta: meta.clone(), is_stray, is_kept, is_doomed }),
+            None => _ = job.touched.remove(&ordinal),
+        }
+        self.record(fx, Fact::PodChanged { job: id, ordinal, meta: changed, claim })
+    }
+
+    /// Lets the Job have a pod that it selects and nobody else owns, and let go of one that it no longer selects.
+    fn claim(&mut self, pod: (JobId, u32), slot: Option<u32>, new: &NewMeta, fx: &mut Effects) {
+        let (id, ordinal) = pod;
+        let job = &self.jobs[&id];
+        let record = &job.record;
+        if record.status.is_finished() || record.placement.orphaned || job.spec.life.is_deleted {
+            return;
+        }
+        let (uid, mut meta) = (record.uid.to_string(), PodMeta::read(&new.meta));
+        let is_selected = job.spec.selector.takes(&meta.labels);
+        let is_owned = meta.controller() == Some(&*uid);
+        let live = slot.and_then(|slot| self.pods.get(slot)).filter(|pod| !pod.stopping);
+        let (was_stray, is_ready) = (job.is_stray(ordinal), live.is_some_and(Live::is_running));
+        let index = live.map_or(NO_INDEX, |pod| pod.index);
+        let is_free = index == NO_INDEX || job.retry.contains(&index);
+        let may_join = meta.controller().is_none() && is_selected && live.is_some() && (!was_stray || is_free);
+        let is_ours = is_selected && (is_owned && (!was_stray || is_free) || may_join);
+        if is_owned && !is_ours {
+            meta.owner_references.retain(|owner| owner.uid != uid);
+        } else if is_ours && !is_owned {
+            meta.owner_references.push(OwnerReference {
+                api_version: "batch/v1".to_owned(),
+                kind: "Job".to_owned(),
+                name: record.name.to_string(),
+                uid,
+                controller: Some(true),
+                block_owner_deletion: Some(true),
+            });
+        }
+        let is_changed = is_owned != is_ours;
+        let claim = match (live.is_some(), was_stray, is_ours) {
+            (true, true, true) => Claim::Joined { is_ready },
+            (true, false, false) => Claim::Left { was_ready: is_ready },
+            _ => Claim::Same,
+        };
+        if !is_changed && claim == Claim::Same {
+            return;
+        }
+        self.write_meta(pod, new, &meta, claim, fx);
+        self.note_claim(pod, slot, claim);
+    }
+
+    fn note_claim(&mut self, (id, ordinal): (JobId, u32), slot: Option<u32>, claim: Claim) {
+        let Some(pod) = slot.and_then(|slot| self.pods.get_mut(slot)) else { return };
+        let job = self.jobs.get_mut(&id).expect("the Job was looked up");
+        match claim {
+            Claim::Same => return,
+            Claim::Left { .. } => give_back(job, pod),
+            Claim::Joined { .. } => {
+                job.retry.remove(&pod.index);
+                pod.holds_index = true;
+            }
+        }
+        if let Some(touched) = job.touched.get_mut(&ordinal) {
+            touched.is_stray = matches!(claim, Claim::Left { .. });
+        }
+        self.dirty.insert(id);
     }
 
     /// Ends deleted pods that no worker has.
@@ -115,8 +228,19 @@ impl State {
         // All slots that are free now are still free: nothing was created in between.
         let pods = &self.pods;
         self.sched.retain(id, |(slot, _)| pods.get(*slot).is_some());
-        let ordinals = ends.iter().map(|end| end.ordinal).collect();
+        let job = self.job(id);
+        let mut ordinals = Vec::with_capacity(ends.len());
+        for ordinal in ends.iter().map(|end| end.ordinal) {
+            job.on_ended(ordinal);
+            if job.may_go(ordinal) {
+                ordinals.push(ordinal);
+            } else if let Some(touched) = job.touched.get_mut(&ordinal) {
+                touched.is_doomed = true;
+            }
+        }
         self.record(fx, Fact::PodsEnded { job: id, ends });
-        self.record(fx, Fact::PodsRemoved { job: id, ordinals });
+        if !ordinals.is_empty() {
+            self.record(fx, Fact::PodsRemoved { job: id, ordinals });
+        }
     }
 }

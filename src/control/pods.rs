@@ -6,7 +6,7 @@ use super::live::{Live, Place};
 use super::state::{Job, State};
 use super::timers::Due;
 use crate::base::JobId;
-use crate::model::{Exit, Fact, PodEnd, Reason, Refused, Report, Started, Waiting};
+use crate::model::{Counted, Exit, Fact, PodEnd, Reason, Refused, Report, Started, Waiting};
 
 /// kubernetes: kubelet `MaxContainerBackOff` and its image back-off: 10 s, doubling, at the most 300 s.
 const REFUSED_BACKOFF_MS: u64 = 10_000;
@@ -103,8 +103,11 @@ impl State {
             self.sched.release(id);
             // A deleted Job had no pods any more when it went.
             let Some(job) = self.jobs.get_mut(&id) else { continue };
-            if pod.stopping {
+            if pod.stopping && job.may_go(exit.ordinal) {
                 gone.push(exit.ordinal);
+            }
+            if let Some(touched) = job.touched.get_mut(&exit.ordinal) {
+                touched.is_doomed = pod.stopping && touched.is_kept;
             }
             ends.push(end_of(job, &mut pod, exit));
         }
@@ -120,7 +123,8 @@ impl State {
 }
 
 fn end_of(job: &mut Job, pod: &mut Live, exit: Exit) -> PodEnd {
-    let counted = count_exit(job, pod, &exit);
+    let counted = if job.is_stray(pod.ordinal) { Counted::Strayed } else { count_exit(job, pod, &exit) };
+    job.on_ended(pod.ordinal);
     PodEnd {
         started: exit.started,
         run_ms: exit.finished.since_ms_u32(exit.started),

@@ -8,9 +8,9 @@ use super::effects::Effects;
 use super::job::indexes_to_retry;
 use super::kept::KeptEvents;
 use super::live::Live;
-use super::state::{Config, Job, State};
+use super::state::{Config, Job, State, Touched};
 use crate::base::{JobId, NO_INDEX, Time};
-use crate::model::{Counted, DocWrite, Fact, JobRecord, JobSpec, LogExtent, PodEnd, PodRecord, Reason};
+use crate::model::{Counted, DocWrite, Fact, JobRecord, JobSpec, LogExtent, PodEnd, PodMark, PodMeta, PodRecord, Reason};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -28,6 +28,8 @@ pub struct RestoredJob {
     pub doc: (u64, Arc<str>),
     /// Its pods that have not ended.
     pub pods: Vec<PodRecord>,
+    /// What clients did to its pods that are there.
+    pub marks: Vec<(u32, PodMark)>,
 }
 
 /// Everything that was durable.
@@ -70,19 +72,28 @@ impl State {
     fn restore_job(&mut self, restored: RestoredJob, logs: &BTreeMap<(JobId, u32), LogExtent>, fx: &mut Effects) {
         let id = restored.record.id;
         let (doc_rv, doc) = &restored.doc;
-        let job = Job::new(restored.record, restored.spec, (*doc_rv, doc), self.uid_key);
+        let mut job = Job::new(restored.record, restored.spec, (*doc_rv, doc), self.uid_key);
+        job.touched = restore_touched(&job, restored.marks, &restored.pods);
         self.jobs.insert(id, Box::new(job));
         self.note_needs(id);
         let (mut ends, mut gone, mut held) = (Vec::new(), Vec::new(), BTreeSet::new());
         for pod in restored.pods {
             let stopping = pod.has(PodRecord::STOPPING);
             if pod.has(PodRecord::STARTED) || stopping {
-                if stopping {
+                let mut end = self.lost(&pod, logs.get(&(id, pod.ordinal)).copied());
+                let job = self.job(id);
+                if job.is_stray(pod.ordinal) {
+                    end.counted = Counted::Strayed;
+                }
+                if stopping && job.may_go(pod.ordinal) {
                     gone.push(pod.ordinal);
                 }
-                ends.push(self.lost(&pod, logs.get(&(id, pod.ordinal)).copied()));
+                job.on_ended(pod.ordinal);
+                ends.push(end);
             } else {
-                held.insert(pod.index);
+                if !self.job(id).is_stray(pod.ordinal) {
+                    held.insert(pod.index);
+                }
                 self.restart(&pod);
             }
         }
@@ -125,9 +136,24 @@ impl State {
 
     fn restart(&mut self, pod: &PodRecord) {
         debug_assert!(pod.index == NO_INDEX || self.jobs[&pod.job].spec.is_indexed());
-        let live = Live { refusals: pod.attempts, ..Live::new(pod.job, pod.ordinal, pod.index) };
+        let holds_index = !self.job(pod.job).is_stray(pod.ordinal);
+        let live = Live { refusals: pod.attempts, holds_index, ..Live::new(pod.job, pod.ordinal, pod.index) };
         let slot = self.pods.insert(live);
         let priority = self.jobs[&pod.job].record.placement.value();
         self.sched.wait(pod.job, priority, (slot, pod.ordinal));
     }
+}
+
+/// What clients did to the Job's pods. Those in `living` have not ended.
+fn restore_touched(job: &Job, marks: Vec<(u32, PodMark)>, living: &[PodRecord]) -> BTreeMap<u32, Touched> {
+    let is_living = |ordinal: u32| living.iter().any(|pod| pod.ordinal == ordinal);
+    let uid = job.record.uid.to_string();
+    let touched = |(ordinal, mark): (u32, PodMark)| {
+        let meta = mark.meta?;
+        let read = PodMeta::read(&meta);
+        let is_stray = read.controller() != Some(&*uid) && is_living(ordinal);
+        let is_doomed = mark.stop.is_some() && !is_living(ordinal);
+        Some((ordinal, Touched { is_kept: !read.finalizers.is_empty(), is_stray, is_doomed, meta }))
+    };
+    marks.into_iter().filter_map(touched).collect()
 }

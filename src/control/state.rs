@@ -8,7 +8,7 @@ use super::sched::{Capacity, Sched};
 use super::timers::{Due, Timers};
 use crate::base::{JobId, NO_INDEX, PodNames, Time, UidKey};
 use crate::model::{
-    Batch, Claim, DocWrite, Event, EventNote, Fact, JobRecord, JobSpec, Kind, NodeShape, PodTemplate, PriorityClass, RunPlan,
+    Batch, Claim, DocWrite, Event, EventNote, Fact, JobRecord, JobSpec, Kind, NodeShape, PodMeta, PodTemplate, PriorityClass, RunPlan,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -76,6 +76,8 @@ pub(super) struct Job {
     pub(super) retry: BTreeSet<u32>,
     /// Ordinals of pods that a client deleted and that count by their ends.
     pub(super) deleted: BTreeSet<u32>,
+    /// The pods whose metadata clients changed.
+    pub(super) touched: BTreeMap<u32, Touched>,
     /// What happened since the last sync.
     pub(super) news: News,
     pub(super) events: EventBudget,
@@ -89,6 +91,19 @@ pub(super) struct Job {
     pub(super) urgent: bool,
     /// When its timer fires.
     pub(super) wake: Option<Time>,
+}
+
+/// A pod whose metadata a client changed.
+#[derive(Debug)]
+pub(super) struct Touched {
+    /// As `PodMark::meta`.
+    pub(super) meta: Box<str>,
+    /// It has not ended and left the Job.
+    pub(super) is_stray: bool,
+    /// A client's finalizer keeps it.
+    pub(super) is_kept: bool,
+    /// It has ended, was deleted, and is kept.
+    pub(super) is_doomed: bool,
 }
 
 /// Ends that a sync has not looked at.
@@ -114,6 +129,7 @@ impl Job {
             plan,
             retry: BTreeSet::new(),
             deleted: BTreeSet::new(),
+            touched: BTreeMap::new(),
             news: News::default(),
             events: EventBudget::default(),
             no_room_said: None,
@@ -140,6 +156,29 @@ impl Job {
         self.plan = None;
         self.spec.template = PodTemplate::unset();
         self.news = News::default();
+    }
+
+    /// Whether a pod that has not ended left the Job.
+    pub(super) fn is_stray(&self, ordinal: u32) -> bool {
+        !self.touched.is_empty() && self.touched.get(&ordinal).is_some_and(|touched| touched.is_stray)
+    }
+
+    /// Whether a deleted pod goes when it ends.
+    pub(super) fn may_go(&self, ordinal: u32) -> bool {
+        self.touched.is_empty() || self.touched.get(&ordinal).is_none_or(|touched| !touched.is_kept)
+    }
+
+    /// A deleted pod, or one that may be, has ended.
+    pub(super) fn on_ended(&mut self, ordinal: u32) {
+        if let Some(touched) = self.touched.get_mut(&ordinal) {
+            touched.is_stray = false;
+        }
+    }
+
+    /// Whether there is a pod that would outlive the Job.
+    pub(super) fn has_strays(&self) -> bool {
+        let uid = self.record.uid.to_string();
+        self.touched.values().any(|touched| PodMeta::read(&touched.meta).controller() != Some(&*uid))
     }
 
     /// Whether pods of this completion index still count (always, in a NonIndexed Job).
@@ -195,7 +234,8 @@ impl State {
 
     /// The slots of a Job's active pods, in order of their ordinals.
     pub(super) fn active_slots(&self, id: JobId) -> Vec<u32> {
-        let active = self.pods.of_job(id).filter(|(_, pod)| !pod.stopping);
+        let job = &self.jobs[&id];
+        let active = self.pods.of_job(id).filter(|(_, pod)| !pod.stopping && !job.is_stray(pod.ordinal));
         let mut slots: Vec<(u32, u32)> = active.map(|(slot, pod)| (pod.ordinal, slot)).collect();
         slots.sort_unstable();
         slots.into_iter().map(|(_, slot)| slot).collect()

@@ -191,7 +191,14 @@ mod tests {
             Fact::PodsDeleted {
                 job,
                 at,
-                pods: vec![DeletedPod { ordinal: 4, grace_s: 300, was_ready: true, counted_failed: false, evicted: true }],
+                pods: vec![DeletedPod {
+                    ordinal: 4,
+                    grace_s: 300,
+                    was_ready: true,
+                    counted_failed: false,
+                    evicted: true,
+                    is_stray: false,
+                }],
             },
             Fact::EndedPodsRemoved { job, ordinals: 300 },
             Fact::JobOrphaned { job, at, ordinals: 300 },

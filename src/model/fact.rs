@@ -206,6 +206,8 @@ pub struct DeletedPod {
     pub counted_failed: bool,
     /// It was evicted through the API.
     pub evicted: bool,
+    /// It is in none of the Job's counters: it has ended or left the Job.
+    pub is_stray: bool,
 }
 
 /// What a change of a pod's metadata did to its Job's counters (kubernetes: `ControllerRefManager`).

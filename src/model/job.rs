@@ -204,9 +204,10 @@ impl JobRecord {
             }
             Fact::PodsDeleted { pods, .. } => {
                 let status = self.status_mut();
-                let count = |test: fn(&DeletedPod) -> bool| pods.iter().filter(|pod| test(pod)).map(|_| 1).sum::<u32>();
-                status.active -= len(pods);
-                status.terminating += len(pods);
+                let counted = || pods.iter().filter(|pod| !pod.is_stray);
+                let count = |test: fn(&DeletedPod) -> bool| counted().filter(|pod| test(pod)).map(|_| 1).sum::<u32>();
+                status.active -= count(|_| true);
+                status.terminating += count(|_| true);
                 status.ready -= count(|pod| pod.was_ready);
                 status.failed += count(|pod| pod.counted_failed);
             }

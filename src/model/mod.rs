@@ -28,5 +28,5 @@ pub use pod::{EngineKind, LogExtent, NO_SEGMENT, OwnerReference, Phase, PodMark,
 pub use priority::{Placement, PodPriority, PreemptionPolicy, PriorityClass, Unplaced, UnplacedReason};
 pub use spec::{
     CompletionMode, EnvValue, EnvVar, FUEL_ANNOTATION, FailureAction, FailureRule, FieldPath, JobSpec, OnExitCodes,
-    PodTemplate, SpecError,
+    PodTemplate, Selector, SpecError,
 };

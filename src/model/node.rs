@@ -138,7 +138,7 @@ impl Toleration {
 }
 
 impl NodeRequirement {
-    fn holds(&self, value: Option<&str>) -> bool {
+    pub(super) fn holds(&self, value: Option<&str>) -> bool {
         let is_among = value.is_some_and(|value| self.values.iter().any(|wanted| wanted == value));
         let number = |text: &str| text.parse::<i64>().ok();
         let both = || Some((number(value?)?, number(self.values.first()?)?));

@@ -105,8 +105,7 @@ pub struct PodMark {
     pub grace_s: Option<u32>,
     /// It was evicted through the API (condition `DisruptionTarget`).
     pub evicted: bool,
-    /// JSON of `labels`, `annotations`, `ownerReferences` and `finalizers`, each left out when empty; `None` is what the template
-    /// says.
+    /// JSON of [`PodMeta`]; `None` is what the template says.
     pub meta: Option<Box<str>>,
 }
 
@@ -123,7 +122,7 @@ pub struct PodMeta {
     /// Who owns it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub owner_references: Vec<OwnerReference>,
-    /// What keeps it from going.
+    /// What keeps it from going, but for the Job controller's own finalizer: that follows from the owner and the phase.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub finalizers: Vec<String>,
 }
@@ -153,6 +152,13 @@ impl PodMeta {
     #[must_use]
     pub fn read(json: &str) -> Self {
         serde_json::from_str(json).expect("a pod's metadata is validated before it is kept")
+    }
+
+    /// The uid of the object that controls it.
+    #[must_use]
+    pub fn controller(&self) -> Option<&str> {
+        let owner = self.owner_references.iter().find(|owner| owner.controller == Some(true))?;
+        Some(&owner.uid)
     }
 
     /// As it is kept.

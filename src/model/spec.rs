@@ -3,7 +3,7 @@
 //! [`JobSpec::from_doc`] reads the canonical document that `api` validated and stored, at creation and again at boot.
 
 use super::life::Life;
-use super::node::{Needs, NodeTerm, Toleration};
+use super::node::{Needs, NodeRequirement, NodeTerm, Toleration};
 use super::priority::PreemptionPolicy;
 use crate::base::Quantity;
 use serde::Deserialize;
@@ -52,6 +52,26 @@ pub struct FailureRule {
     pub on_exit_codes: OnExitCodes,
 }
 
+/// kubernetes: `metav1.LabelSelector`; an empty one takes everything.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Selector {
+    /// Labels with their values.
+    pub match_labels: BTreeMap<String, String>,
+    /// Rules about labels: `In`, `NotIn`, `Exists` and `DoesNotExist`.
+    pub match_expressions: Vec<NodeRequirement>,
+}
+
+impl Selector {
+    /// Whether it takes an object with these labels.
+    #[must_use]
+    pub fn takes(&self, labels: &BTreeMap<String, String>) -> bool {
+        let has = |(key, value): (&String, &String)| labels.get(key) == Some(value);
+        let holds = |rule: &NodeRequirement| rule.holds(labels.get(&rule.key).map(String::as_str));
+        self.match_labels.iter().all(has) && self.match_expressions.iter().all(holds)
+    }
+}
+
 /// The part of a JobSpec that decides something.
 #[derive(Clone, PartialEq, Debug)]
 pub struct JobSpec {
@@ -73,6 +93,8 @@ pub struct JobSpec {
     pub template: Arc<PodTemplate>,
     /// What keeps the Job, and whether it is being deleted.
     pub life: Life,
+    /// Whose pods are the Job's.
+    pub selector: Selector,
 }
 
 /// The part of a pod template that a worker needs.
@@ -218,6 +240,7 @@ impl JobSpec {
             failure_policy: rules.into_iter().map(raw::Rule::read).collect(),
             template: Arc::new(spec.template.read()?),
             life: doc.metadata.life(),
+            selector: spec.selector.unwrap_or_default(),
         })
     }
 
@@ -267,6 +290,7 @@ mod raw {
         pub(super) active_deadline_seconds: Option<u64>,
         pub(super) pod_replacement_policy: Option<String>,
         pub(super) pod_failure_policy: Option<Policy>,
+        pub(super) selector: Option<super::Selector>,
         pub(super) template: Template,
     }
 

@@ -10,7 +10,7 @@ use super::pods::{PodStep, Pods, place_of};
 use super::ring::{Entry, Ring};
 use super::watch::ChangeKind;
 use crate::base::{JobId, PodNames, Time, Uid, UidKey};
-use crate::model::{Batch, DocWrite, Event, Fact, IndexRun, JobRecord, JobStatus, Kind, PodRecord};
+use crate::model::{Batch, DocWrite, Event, Fact, IndexRun, JobRecord, JobStatus, Kind, PodMeta, PodRecord};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -315,7 +315,12 @@ impl Mirror {
     /// The Job's pods that have ended are gone.
     fn remove_ended(&mut self, first_rv: u64, ordinals: u32, job: JobId) {
         let Some(entry) = self.jobs.get(&job) else { return };
-        let ended = entry.pods.objects(&entry.doc).filter(|pod| pod.record.is_terminal());
+        // A pod that left the Job is not the Job's to delete.
+        let is_owned = |pod: &PodObject| {
+            let meta = pod.mark.as_deref().and_then(|mark| mark.meta.as_deref());
+            meta.is_none_or(|meta| !PodMeta::read(meta).owner_references.is_empty())
+        };
+        let ended = entry.pods.objects(&entry.doc).filter(|pod| pod.record.is_terminal() && is_owned(pod));
         let ended: Vec<u32> = ended.map(|pod| pod.record.ordinal).collect();
         debug_assert!(ended.last().is_none_or(|last| *last < ordinals), "a pod has no version to go at");
         for ordinal in ended {

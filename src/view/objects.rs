@@ -121,6 +121,17 @@ impl PodObject {
         }
     }
 
+    /// What clients can change of its metadata, as the template says it.
+    #[must_use]
+    pub fn template_meta(&self) -> PodMeta {
+        let template = Self { mark: None, ..self.clone() };
+        let mut text = String::new();
+        render::pod_metadata(&template, &mut text);
+        let mut meta = PodMeta::read(&text);
+        meta.finalizers.clear();
+        meta
+    }
+
     /// Whether a node was found for it.
     #[must_use]
     pub fn is_placed(&self) -> bool {

@@ -143,6 +143,12 @@ impl Pods {
         self.chunks.iter().any(|chunk| !chunk.extras.is_empty())
     }
 
+    /// What clients did to pods that are there.
+    pub(super) fn marks(&self) -> impl Iterator<Item = (u32, PodMark)> + '_ {
+        let extras = self.chunks.iter().flat_map(|chunk| &chunk.extras);
+        extras.filter_map(|(ordinal, extra)| Some((*ordinal, PodMark::clone(extra.mark.as_deref()?))))
+    }
+
     pub(super) fn next_ordinal(&self) -> u32 {
         let Some(last) = self.chunks.last() else { return 0 };
         let full = u32::try_from(self.chunks.len() - 1).expect("ordinals are 32 bits");
@@ -242,9 +248,18 @@ impl PodObject {
     pub fn deleted_at(&self, at: Time, grace_s: u32) -> Self {
         let mut deleted = self.clone();
         let ordinal = self.record.ordinal;
-        let pod = DeletedPod { ordinal, grace_s, was_ready: false, counted_failed: false, evicted: false };
+        let (was_ready, counted_failed, evicted, is_stray) = (false, false, false, true);
+        let pod = DeletedPod { ordinal, grace_s, was_ready, counted_failed, evicted, is_stray };
         deleted.apply(self.record.rv, PodStep::Deleted(at, &pod));
         deleted
+    }
+
+    /// As it is with other metadata.
+    #[must_use]
+    pub fn with_meta(&self, meta: Box<str>) -> Self {
+        let mut changed = self.clone();
+        changed.apply(self.record.rv, PodStep::Changed(Some(&meta)));
+        changed
     }
 
     fn end(&mut self, end: &PodEnd) {

@@ -10,7 +10,7 @@ use super::pods::Pods;
 use super::ring::{Entry, Ring};
 use super::watch::{Change, Cursor, Expired, Filter, Topic};
 use crate::base::{JobId, PREFIX_MAX, SUFFIX_LEN, Uid};
-use crate::model::{Batch, JobRecord, Kind, PodRecord};
+use crate::model::{Batch, JobRecord, Kind, PodMark, PodRecord};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -35,6 +35,8 @@ pub struct JobSnapshot {
     pub doc: Arc<JobDoc>,
     /// Its pods that have neither ended nor gone, in order of their ordinals.
     pub pods: Vec<PodRecord>,
+    /// What clients did to its pods that are there.
+    pub marks: Vec<(u32, PodMark)>,
 }
 
 /// Pods at one version, made into objects one by one.
@@ -241,6 +243,7 @@ impl View {
             record: entry.record.clone(),
             doc: Arc::clone(&entry.doc),
             pods: entry.pods.chunks.iter().flat_map(|chunk| chunk.records.iter().filter(living).copied()).collect(),
+            marks: entry.pods.marks().collect(),
         };
         self.read().jobs.values().map(|entry| snapshot(entry)).collect()
     }

@@ -24,7 +24,7 @@ use axum::response::Response;
 pub(super) use jobs::{create as create_job, delete as delete_job, patch as patch_job, update as update_job};
 pub(super) use nodes::patch as patch_node;
 pub(super) use plain::{create as create_plain, delete as delete_plain, patch as patch_plain, update as update_plain};
-pub(super) use pods::{delete as delete_pod, evict as evict_pod};
+pub(super) use pods::{delete as delete_pod, evict as evict_pod, patch as patch_pod, update as update_pod};
 use serde_json::{Value, json};
 
 /// kubernetes: a generated name that exists is drawn again, so often at the most.

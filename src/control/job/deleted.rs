@@ -8,6 +8,9 @@ use crate::model::Counted;
 
 /// A client deletes a pod that has not ended: whether it counts as failed at once. Otherwise its end counts.
 pub(in crate::control) fn count_deletion(job: &mut Job, pod: &mut Live, now: Time) -> bool {
+    if job.is_stray(pod.ordinal) {
+        return false;
+    }
     if !job.index_counts(pod.index) {
         indexes::give_back(job, pod);
         return false;
@@ -23,6 +26,9 @@ pub(in crate::control) fn count_deletion(job: &mut Job, pod: &mut Live, now: Tim
 
 /// A deleted pod ends that never ran: it failed, unless it counts already.
 pub(in crate::control) fn count_unstarted(job: &mut Job, pod: &mut Live, now: Time) -> Counted {
+    if job.is_stray(pod.ordinal) {
+        return Counted::Strayed;
+    }
     indexes::give_back(job, pod);
     if !job.deleted.remove(&pod.ordinal) {
         return Counted::Dropped;

@@ -111,7 +111,9 @@ pub(super) fn stop_all(state: &mut State, id: JobId, counted_failed: bool, fx: &
 }
 
 fn stop_first(state: &mut State, id: JobId, count: u32, fx: &mut Effects) {
-    let mut pods: Vec<(u32, &Live)> = state.pods.of_job(id).filter(|(_, pod)| !pod.stopping).collect();
+    let job = &state.jobs[&id];
+    let is_active = |pod: &Live| !pod.stopping && !job.is_stray(pod.ordinal);
+    let mut pods: Vec<(u32, &Live)> = state.pods.of_job(id).filter(|(_, pod)| is_active(pod)).collect();
     removal::sort_for_removal(&mut pods);
     let mut slots: Vec<u32> = pods.into_iter().take(count as usize).map(|(slot, _)| slot).collect();
     slots.sort_by_key(|slot| state.pods.get(*slot).map(|pod| pod.ordinal));

@@ -18,5 +18,5 @@ mod track;
 
 pub(super) use deleted::{count_deletion, count_unstarted};
 pub(super) use failure_policy::count_exit;
-pub(super) use indexes::indexes_to_retry;
+pub(super) use indexes::{give_back, indexes_to_retry};
 pub(super) use sync::sync;

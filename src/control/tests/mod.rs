@@ -8,6 +8,7 @@
 
 mod alike;
 mod backoff;
+mod claims;
 mod conditions;
 mod counting;
 mod deadline;

@@ -1,6 +1,6 @@
 //! Job specs in a line.
 
-use crate::model::{CompletionMode, FailureAction, FailureRule, JobSpec, Life, OnExitCodes, PodTemplate};
+use crate::model::{CompletionMode, FailureAction, FailureRule, JobSpec, Life, OnExitCodes, PodTemplate, Selector};
 use std::sync::Arc;
 
 /// A spec under construction. Defaults are the API's.
@@ -20,6 +20,7 @@ impl Spec {
             failure_policy: Vec::new(),
             template: Arc::new(PodTemplate { container: "main".to_owned(), grace_s: 30, ..PodTemplate::default() }),
             life: Life::default(),
+            selector: Selector::default(),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use crate::base::{JobId, Time};
 use crate::control::{Restored, RestoredJob};
-use crate::model::{Batch, DocWrite, Fact, JobRecord, JobSpec, Kind, Life, Phase, PodRecord};
+use crate::model::{Batch, DocWrite, Fact, JobRecord, JobSpec, Kind, Life, Phase, PodMark, PodRecord};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -14,6 +14,8 @@ pub(super) struct MemStore {
     /// When the Events that are kept were recorded.
     pub(super) events: VecDeque<Time>,
     docs: BTreeMap<(Kind, Arc<str>, Arc<str>), DocWrite>,
+    /// Metadata of pods that clients changed.
+    pub(super) metas: BTreeMap<(JobId, u32), Box<str>>,
     /// Names of all Jobs that were ever created.
     names: BTreeMap<JobId, Arc<str>>,
 }
@@ -89,6 +91,10 @@ impl MemStore {
             }
             Fact::PodsDeleted { pods, .. } => {
                 for deleted in pods {
+                    // What has ended and is kept by a finalizer is not here any more.
+                    if deleted.is_stray && !self.pods.contains_key(&(id, deleted.ordinal)) {
+                        continue;
+                    }
                     let pod = self.pod(id, deleted.ordinal);
                     assert!(!pod.has(PodRecord::STOPPING), "a pod is stopped once");
                     assert_eq!(deleted.was_ready, pod.has(PodRecord::STARTED), "a deletion knows of the start");
@@ -97,6 +103,10 @@ impl MemStore {
             }
             Fact::EndedPodsRemoved { ordinals, .. } | Fact::JobOrphaned { ordinals, .. } => {
                 assert_eq!(*ordinals, self.jobs[&id].next_ordinal, "a version for each pod that ever was");
+            }
+            Fact::PodChanged { ordinal, meta: None, .. } => drop(self.metas.remove(&(id, *ordinal))),
+            Fact::PodChanged { ordinal, meta: Some(meta), .. } => {
+                self.metas.insert((id, *ordinal), meta.clone());
             }
             Fact::PodsEnded { ends, .. } => {
                 for end in ends {
@@ -131,6 +141,14 @@ impl MemStore {
         self.docs.get(&key).map(|doc| (doc.rv, Arc::clone(doc.json.as_ref().expect("not deleted"))))
     }
 
+    fn marks(&self, id: JobId) -> Vec<(u32, PodMark)> {
+        let metas = self.metas.range((id, 0)..=(id, u32::MAX));
+        let mark = |(_, ordinal): &(JobId, u32), meta: &Box<str>| {
+            (*ordinal, PodMark { meta: Some(meta.clone()), ..PodMark::default() })
+        };
+        metas.map(|(pod, meta)| mark(pod, meta)).collect()
+    }
+
     fn doc_of(&self, record: &JobRecord) -> (u64, Arc<str>) {
         if record.placement.orphaned {
             let key = (Kind::OrphanedJob, Arc::clone(&record.namespace), Arc::from(record.id.0.to_string()));
@@ -147,7 +165,7 @@ impl MemStore {
             let (doc_rv, doc) = self.doc_of(record);
             let of_job = (record.id, 0)..=(record.id, u32::MAX);
             let pods = self.pods.range(of_job).map(|(_, pod)| *pod).collect();
-            RestoredJob { record: record.clone(), spec: spec_of(specs, &doc), doc: (doc_rv, doc), pods }
+            RestoredJob { record: record.clone(), spec: spec_of(specs, &doc), doc: (doc_rv, doc), pods, marks: self.marks(record.id) }
         });
         let events = self.events.iter().copied().collect();
         Restored { docs, jobs: jobs.collect(), events, logs: BTreeMap::new() }

@@ -5,7 +5,7 @@
 use super::template::PodTemplatePieces;
 use super::{NO_ROOM, TRACKING_FINALIZER, put, put_json};
 use crate::base::join_prefix;
-use crate::model::{EngineKind, Phase, Placement, PodRecord, Reason, UnplacedReason};
+use crate::model::{EngineKind, Phase, Placement, PodMeta, PodRecord, Reason, UnplacedReason};
 use crate::view::objects::PodObject;
 
 /// `status.phase` as the API writes it.
@@ -90,15 +90,29 @@ fn metadata(pod: &PodObject, pieces: &PodTemplatePieces, grace_s: u32, uid: &str
         put(out, format_args!(r#","deletionTimestamp":"{at}","deletionGracePeriodSeconds":{grace_s}"#));
     }
     match mark.and_then(|mark| mark.meta.as_deref()) {
-        // The members of an object, without its braces.
-        Some(meta) if meta.len() > 2 => put(out, format_args!(",{}", &meta[1..meta.len() - 1])),
-        Some(_) => {}
+        Some(meta) => changed_metadata(pod, PodMeta::read(meta), out),
         None => {
             pieces.metadata.render(pod.record.index, out);
             if !pod.record.is_terminal() && !pod.job.placement.orphaned {
                 put(out, format_args!(r#","finalizers":["{TRACKING_FINALIZER}"]"#));
             }
         }
+    }
+}
+
+/// Appends what a client made of the metadata.
+fn changed_metadata(pod: &PodObject, mut meta: PodMeta, out: &mut String) {
+    let is_owned = meta.controller().is_some_and(|uid| *uid == *pod.job.key.uid.to_string());
+    if is_owned && !pod.record.is_terminal() && !pod.job.placement.orphaned {
+        meta.finalizers.push(TRACKING_FINALIZER.to_owned());
+    }
+    if pod.job.placement.orphaned {
+        meta.owner_references.retain(|owner| *owner.uid != *pod.job.key.uid.to_string());
+    }
+    let json = meta.write();
+    // The members of an object, without its braces.
+    if json.len() > 2 {
+        put(out, format_args!(",{}", &json[1..json.len() - 1]));
     }
 }
 

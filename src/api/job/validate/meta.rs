@@ -123,7 +123,7 @@ fn owners(owners: &[OwnerReference], path: &str, errors: &mut FieldErrors) {
 }
 
 /// kubernetes: `ValidateFinalizers`.
-fn finalizers(finalizers: &[String], path: &str, errors: &mut FieldErrors) {
+pub(in crate::api) fn finalizers(finalizers: &[String], path: &str, errors: &mut FieldErrors) {
     for finalizer in finalizers {
         for message in qualified_name(finalizer) {
             errors.invalid(path, quoted(finalizer), message);

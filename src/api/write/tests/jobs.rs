@@ -388,7 +388,7 @@ fn a_patch_that_cannot_be_made_is_refused() {
         assert_eq!(server.get(PATH).await.body, done);
         assert_eq!(server.patch(&format!("{JOBS_PATH}/none"), &json!({})).await.status, 404);
         assert_eq!(server.patch(JOBS_PATH, &json!({})).await.status, 405);
-        assert_eq!(server.patch("/api/v1/namespaces/default/pods/x", &json!({})).await.status, 405);
+        assert_eq!(server.patch("/api/v1/namespaces/default/events/x", &json!({})).await.status, 405);
         server
     });
 }

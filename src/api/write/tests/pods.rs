@@ -223,3 +223,65 @@ fn v130_a_finalizer_keeps_a_job_until_it_is_removed() {
         server
     });
 }
+
+/// The Job's pods, one of which was changed.
+#[test]
+fn v124_and_v125_the_metadata_of_a_pod_decides_whose_it_is() {
+    with_server(async |server| {
+        let (path, pod) = running_pod(&server, &job("a", "wait")).await;
+        let labelled = server.patch(&path, &json!({"metadata": {"labels": {"tier": "x"}}})).await;
+        assert_eq!(labelled.status, 200, "{}", labelled.text);
+        assert_eq!(labelled.body["metadata"]["labels"]["tier"], "x");
+        assert_eq!(labelled.body["metadata"]["finalizers"], pod["metadata"]["finalizers"]);
+        let selected = server.get(&format!("{PODS_PATH}?labelSelector=tier%3Dx")).await.body;
+        assert_eq!(selected["items"].as_array().map(Vec::len), Some(1));
+        let same = server.patch(&path, &json!({"metadata": {"labels": {"tier": "x"}}})).await;
+        assert_eq!(same.body["metadata"]["resourceVersion"], labelled.body["metadata"]["resourceVersion"]);
+        let freed = server.patch(&path, &json!({"metadata": {"ownerReferences": null}})).await;
+        assert!(freed.body["metadata"].get("ownerReferences").is_none(), "{}", freed.text);
+        let again = server.get(&path).await.body;
+        assert_eq!(again["metadata"]["ownerReferences"], pod["metadata"]["ownerReferences"]);
+        let released = server.patch(&path, &json!({"metadata": {"labels": null}})).await;
+        assert_eq!(released.status, 200, "{}", released.text);
+        let two = |pods: &Value| pods["items"].as_array().is_some_and(|items| items.len() == 2);
+        server.wait_for(PODS_PATH, two).await;
+        let stray = server.get(&path).await.body;
+        for gone in ["labels", "ownerReferences", "finalizers"] {
+            assert!(stray["metadata"].get(gone).is_none(), "{gone}: {stray}");
+        }
+        let of_job = server.get(&format!("{PODS_PATH}?labelSelector=job-name%3Da")).await.body;
+        assert_eq!(of_job["items"].as_array().map(Vec::len), Some(1));
+        server.send("DELETE", &format!("{JOB}?propagationPolicy=Background"), "", "").await;
+        assert_eq!(server.get(JOB).await.status, 404);
+        assert_eq!(server.get(&path).await.body["status"]["phase"], "Running");
+        server
+    });
+}
+
+#[test]
+fn what_may_not_be_changed_of_a_pod_is_refused() {
+    with_server(async |server| {
+        let (path, pod) = running_pod(&server, &job("a", "wait")).await;
+        let cases = [
+            (json!({"spec": {"nodeName": "b"}}), 422, "spec: Forbidden: pod updates may not change fields other than"),
+            (json!({"metadata": {"labels": {"a b": "c"}}}), 422, "metadata.labels: Invalid value: \"a b\""),
+            (json!({"metadata": {"uid": "x"}}), 409, "UID in precondition: x"),
+            (json!({"metadata": {"name": "b"}}), 400, "does not match the name on the URL"),
+            (json!({"metadata": {"resourceVersion": "1"}}), 409, "the object has been modified"),
+            (json!({"metadata": {"labels": 5}}), 400, "metadata: "),
+            (json!({"metadata": {"finalizers": ["a b"]}}), 422, "metadata.finalizers: Invalid value: \"a b\""),
+        ];
+        for (patch, status, message) in cases {
+            let answer = server.patch(&path, &patch).await;
+            assert_eq!(answer.status, status, "{patch}: {}", answer.text);
+            assert!(answer.message().contains(message), "{message:?} is not in {:?}", answer.message());
+        }
+        assert_eq!(server.get(&path).await.body["metadata"], pod["metadata"]);
+        let mut put = pod.clone();
+        put["metadata"]["annotations"] = json!({"note": "mine"});
+        let answer = server.put(&path, &put).await;
+        assert_eq!((answer.status, &answer.body["metadata"]["annotations"]["note"]), (200, &json!("mine")), "{}", answer.text);
+        assert_eq!(server.put(&path, &put).await.status, 409);
+        server
+    });
+}

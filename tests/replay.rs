@@ -3,8 +3,8 @@
 
 use coracle::base::{JobId, NO_INDEX, Rng, Time, Uid};
 use coracle::model::{
-    Batch, Condition, ConditionReason, ConditionType, Counted, DocWrite, EngineKind, Event, EventNote, Fact, Fold,
-    IndexRun, Kind, LogExtent, PodEnd, Reason, Waiting,
+    Batch, Claim, Condition, ConditionReason, ConditionType, Counted, DeletedPod, DocWrite, EngineKind, Event,
+    EventNote, Fact, Fold, IndexRun, Kind, LogExtent, PodEnd, Reason, Unplaced, Waiting,
 };
 use coracle::store::{Sqlite, Store};
 use coracle::view::{Change, ChangeKind, Cursor, Filter, Object, Topic, View};
@@ -127,7 +127,7 @@ impl History {
 
     /// One thing that happens to a Job; false when it is gone after it.
     fn step_job(&mut self, job: JobId, state: &mut Job, at: Time) -> bool {
-        match self.below(14) {
+        match self.below(18) {
             0 => drop(self.says(Fact::JobStarted { job, at })),
             1 => {
                 let rv = self.says(Fact::JobChanged { job });
@@ -156,6 +156,20 @@ impl History {
                 let condition = Condition { kind, at, reason, message: "late".into() };
                 self.says(Fact::ConditionSet { job, condition });
                 self.says(Fact::StatusPublished { job });
+            }
+            13 | 14 => self.touch(job, state, at),
+            15 => {
+                let unplaced =
+                    (self.below(2) == 0).then(|| Unplaced { since: at, why: "0/1 nodes are available".into() });
+                self.says(Fact::Unplaced { job, unplaced });
+            }
+            16 if self.below(3) == 0 && state.next_ordinal > 0 => {
+                let ordinals = state.next_ordinal;
+                let rv = self.says(Fact::JobOrphaned { job, at, ordinals });
+                self.writes(Kind::Job, "ns", &state.name, rv + u64::from(ordinals), None);
+                let doc = document(&state.name, state.is_indexed, 1);
+                self.writes(Kind::OrphanedJob, "ns", &job.0.to_string(), rv, Some(doc));
+                return false;
             }
             _ if self.below(2) == 0 => {
                 if self.below(2) == 0 {
@@ -216,6 +230,33 @@ impl History {
         let ordinals = pods.iter().map(|pod| pod.ordinal).collect();
         self.says(Fact::PodsStopping { job, at, ordinals, ready, counted_failed: false });
         state.living.extend(pods);
+    }
+
+    /// What clients do to pods.
+    fn touch(&mut self, job: JobId, state: &mut Job, at: Time) {
+        let mut pods = self.some(state, |pod| !pod.is_stopping);
+        for pod in &pods {
+            let ordinal = pod.ordinal;
+            let meta = (self.below(3) > 0).then(|| r#"{"labels":{"a":"b"},"finalizers":["a.io/b"]}"#.into());
+            self.says(Fact::PodChanged { job, ordinal, meta, claim: Claim::Same });
+            self.says(Fact::PodUngated { job, ordinal });
+        }
+        pods.iter_mut().for_each(|pod| pod.is_stopping = true);
+        let evicted = self.below(2) == 0;
+        let deleted = |pod: &Pod| DeletedPod {
+            ordinal: pod.ordinal,
+            grace_s: 5,
+            was_ready: pod.is_running,
+            counted_failed: false,
+            evicted,
+            is_stray: false,
+        };
+        self.says(Fact::PodsDeleted { job, at, pods: pods.iter().map(deleted).collect() });
+        state.living.extend(pods);
+        if self.below(4) == 0 {
+            state.ended.clear();
+            self.says(Fact::EndedPodsRemoved { job, ordinals: state.next_ordinal });
+        }
     }
 
     fn end(&mut self, job: JobId, state: &mut Job, at: Time) {

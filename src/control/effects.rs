@@ -142,6 +142,8 @@ pub enum PodChange {
     },
     /// Its metadata is replaced.
     Meta(NewMeta),
+    /// Its scheduling gates are removed.
+    Ungate,
 }
 
 /// New metadata of a pod.

@@ -4,7 +4,7 @@
 //! out and have not ended.
 
 use crate::base::JobId;
-use crate::model::{Needs, NodeSays, NodeShape, Unplaced, UnplacedReason};
+use crate::model::{Needs, NodeSays, NodeShape, Unplaced};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -25,8 +25,6 @@ struct Asked {
 pub(super) enum Fit {
     /// So many more of them.
     Room(u32),
-    /// They have scheduling gates.
-    Gated,
     /// The node takes no more pods.
     Cordoned,
     /// They want another node.
@@ -145,9 +143,6 @@ impl Fits {
     pub(super) fn of(&self, job: JobId) -> Fit {
         let asked = if self.asked.is_empty() { None } else { self.asked.get(&job) };
         let tolerates_cordon = asked.is_some_and(|asked| asked.needs.tolerates_cordon);
-        if asked.is_some_and(|asked| !asked.needs.gates.is_empty()) {
-            return Fit::Gated;
-        }
         if self.is_cordoned && !tolerates_cordon {
             return Fit::Cordoned;
         }
@@ -178,13 +173,11 @@ pub(super) fn unplaced(fit: Fit, needs: Option<&Needs>, since: crate::base::Time
     const NO_VICTIMS: &str = "1 No preemption victims found for incoming pod.";
     const NO_HELP: &str = "1 Preemption is not helpful for scheduling.";
     let of = |why: &str, preemption: &str| {
-        format!("0/1 nodes are available: {why}. no new claims to deallocate, preemption: 0/1 nodes are available: {preemption}")
+        format!(
+            "0/1 nodes are available: {why}. no new claims to deallocate, preemption: 0/1 nodes are available: {preemption}"
+        )
     };
     let why = match fit {
-        Fit::Gated => {
-            let why = "Scheduling is blocked due to non-empty scheduling gates".into();
-            return Unplaced { since, reason: UnplacedReason::SchedulingGated, why };
-        }
         Fit::Room(_) => of("1 Too many pods", NO_VICTIMS),
         Fit::Cordoned => of("1 node(s) were unschedulable", NO_HELP),
         Fit::Unwanted => of("1 node(s) didn't match Pod's node affinity/selector", NO_HELP),
@@ -197,5 +190,5 @@ pub(super) fn unplaced(fit: Fit, needs: Option<&Needs>, since: crate::base::Time
             of(&short.join(", "), if for_ever { NO_HELP } else { NO_VICTIMS })
         }
     };
-    Unplaced { since, reason: UnplacedReason::Unschedulable, why: why.into() }
+    Unplaced { since, why: why.into() }
 }

@@ -28,6 +28,8 @@ pub(super) struct Live {
 /// How far a pod is on its way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Place {
+    /// Waits for a client to remove its scheduling gates.
+    Gated,
     /// Waits for its turn.
     Waiting,
     /// Its start was refused; the next try is due then.
@@ -51,7 +53,7 @@ impl Live {
     /// The worker that has it.
     pub(super) fn worker(&self) -> Option<u32> {
         match self.place {
-            Place::Waiting | Place::Refused(_) => None,
+            Place::Gated | Place::Waiting | Place::Refused(_) => None,
             Place::Queued(worker) | Place::Running(worker, _) => Some(worker),
         }
     }
@@ -103,7 +105,9 @@ impl Pods {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("fewer than u32::MAX live pods")
         });
-        if !self.named.is_empty() && let Some(named) = self.named.get_mut(&pod.job) {
+        if !self.named.is_empty()
+            && let Some(named) = self.named.get_mut(&pod.job)
+        {
             named.insert(pod.ordinal, slot);
         }
         let older = self.newest.insert(pod.job, slot);
@@ -146,7 +150,9 @@ impl Pods {
                 self.named.remove(&pod.job);
             }
         }
-        if !self.named.is_empty() && let Some(named) = self.named.get_mut(&pod.job) {
+        if !self.named.is_empty()
+            && let Some(named) = self.named.get_mut(&pod.job)
+        {
             named.remove(&pod.ordinal);
         }
         self.free.push(slot);

@@ -27,8 +27,8 @@ mod timers;
 mod writes;
 
 pub use effects::{
-    ChangePod, DeleteDoc, DeleteJob, DocChange, Effects, Input, NewDoc, NewJob, NewMeta, NewSpec, PodChange, PodSeen, Propagation,
-    Reply, Ticket, WriteError, Written,
+    ChangePod, DeleteDoc, DeleteJob, DocChange, Effects, Input, NewDoc, NewJob, NewMeta, NewSpec, PodChange, PodSeen,
+    Propagation, Reply, Ticket, WriteError, Written,
 };
 pub use kept::{EVENT_KEPT_MS, EVENTS_MAX};
 pub use restore::{Restored, RestoredJob};

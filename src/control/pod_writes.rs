@@ -5,7 +5,7 @@
 
 use super::effects::{ChangePod, Effects, NewMeta, PodChange, PodSeen, Reply, Ticket, WriteError, Written};
 use super::job::{count_deletion, count_unstarted, give_back};
-use super::live::Live;
+use super::live::{Live, Place};
 use super::state::{State, Touched};
 use crate::base::{JobId, NO_INDEX};
 use crate::model::{Claim, DeletedPod, Fact, OwnerReference, PodEnd, PodMeta, Reason, Stop};
@@ -36,6 +36,7 @@ impl State {
             (PodChange::Delete { grace_s, evict }, Some(slot)) => {
                 Ok(self.delete_live_pod((job, ordinal), slot, (grace_s, evict), fx))
             }
+            (PodChange::Ungate, slot) => Ok(self.ungate((job, ordinal), slot, fx)),
             (PodChange::Meta(meta), slot) => self.change_meta((job, ordinal), slot, &meta, fx),
         }
     }
@@ -43,13 +44,24 @@ impl State {
     fn seen(&self, slot: Option<u32>) -> PodSeen {
         match slot.and_then(|slot| self.pods.get(slot)) {
             None => PodSeen { started: true, stopping: false, ended: true, attempts: 0 },
-            Some(pod) => PodSeen {
-                started: pod.is_running(),
-                stopping: pod.stopping,
-                ended: false,
-                attempts: pod.refusals,
-            },
+            Some(pod) => {
+                PodSeen { started: pod.is_running(), stopping: pod.stopping, ended: false, attempts: pod.refusals }
+            }
         }
+    }
+
+    /// A pod whose gates are gone waits for its turn.
+    fn ungate(&mut self, (id, ordinal): (JobId, u32), slot: Option<u32>, fx: &mut Effects) -> Written {
+        let Some(slot) = slot else { return UNCHANGED };
+        let pod = self.pods.get_mut(slot).expect("the slot was looked up");
+        if pod.place != Place::Gated {
+            return UNCHANGED;
+        }
+        pod.place = Place::Waiting;
+        let priority = self.job(id).record.placement.value();
+        self.sched.wait(id, priority, (slot, ordinal));
+        let rv = self.record(fx, Fact::PodUngated { job: id, ordinal });
+        Written { rv, job_uid: None }
     }
 
     /// A pod that has ended and was counted goes at once, unless a client keeps it.

@@ -7,10 +7,12 @@
 use super::effects::Effects;
 use super::job::indexes_to_retry;
 use super::kept::KeptEvents;
-use super::live::Live;
+use super::live::{Live, Place};
 use super::state::{Config, Job, State, Touched};
 use crate::base::{JobId, NO_INDEX, Time};
-use crate::model::{Counted, DocWrite, Fact, JobRecord, JobSpec, LogExtent, PodEnd, PodMark, PodMeta, PodRecord, Reason};
+use crate::model::{
+    Counted, DocWrite, Fact, JobRecord, JobSpec, LogExtent, PodEnd, PodMark, PodMeta, PodRecord, Reason,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -73,6 +75,8 @@ impl State {
         let id = restored.record.id;
         let (doc_rv, doc) = &restored.doc;
         let mut job = Job::new(restored.record, restored.spec, (*doc_rv, doc), self.uid_key);
+        let ungated: BTreeSet<u32> =
+            restored.marks.iter().filter(|(_, mark)| mark.ungated).map(|(ordinal, _)| *ordinal).collect();
         job.touched = restore_touched(&job, restored.marks, &restored.pods);
         self.jobs.insert(id, Box::new(job));
         self.note_needs(id);
@@ -94,7 +98,7 @@ impl State {
                 if !self.job(id).is_stray(pod.ordinal) {
                     held.insert(pod.index);
                 }
-                self.restart(&pod);
+                self.restart(&pod, ungated.contains(&pod.ordinal));
             }
         }
         if !ends.is_empty() {
@@ -134,10 +138,14 @@ impl State {
         }
     }
 
-    fn restart(&mut self, pod: &PodRecord) {
+    fn restart(&mut self, pod: &PodRecord, is_ungated: bool) {
         debug_assert!(pod.index == NO_INDEX || self.jobs[&pod.job].spec.is_indexed());
         let holds_index = !self.job(pod.job).is_stray(pod.ordinal);
         let live = Live { refusals: pod.attempts, holds_index, ..Live::new(pod.job, pod.ordinal, pod.index) };
+        if self.job(pod.job).has_gates() && !is_ungated {
+            self.pods.insert(Live { place: Place::Gated, ..live });
+            return;
+        }
         let slot = self.pods.insert(live);
         let priority = self.jobs[&pod.job].record.placement.value();
         self.sched.wait(pod.job, priority, (slot, pod.ordinal));

@@ -8,7 +8,7 @@ use super::fit::unplaced;
 use super::state::State;
 use super::timers::Due;
 use crate::base::{JobId, Time};
-use crate::model::{EventNote, Fact, UnplacedReason};
+use crate::model::{EventNote, Fact};
 use std::sync::Arc;
 
 /// How long everything must have been full before it is said, ms, so that nothing is said about a moment.
@@ -80,18 +80,16 @@ impl State {
             let job = self.jobs.get_mut(&id).expect("a Job that waits is there");
             let told = job.record.placement.unplaced.as_ref();
             let unplaced = unplaced(fit, job.spec.template.needs.as_deref(), told.map_or(now, |told| told.since));
-            let is_gated = unplaced.reason == UnplacedReason::SchedulingGated;
             let is_news = told.is_none_or(|told| told.why != unplaced.why);
             let is_due = job.no_room_said.is_none_or(|said| now.since_ms(said) >= NO_ROOM_EVERY_MS);
             let why = Arc::clone(&unplaced.why);
-            if is_due && !is_gated {
+            if is_due {
                 job.no_room_said = Some(now);
             }
             if is_news {
                 self.record(fx, Fact::Unplaced { job: id, unplaced: Some(unplaced) });
             }
-            // kubernetes: the scheduler does not look at a pod with gates.
-            if is_due && !is_gated {
+            if is_due {
                 let pod = self.pods.get(slot).expect("a pod that waits has its slot");
                 let note = EventNote::Unschedulable { ordinal: pod.ordinal, index: pod.index, why };
                 self.note(fx, id, note);

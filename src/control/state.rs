@@ -8,7 +8,8 @@ use super::sched::{Capacity, Sched};
 use super::timers::{Due, Timers};
 use crate::base::{JobId, NO_INDEX, PodNames, Time, UidKey};
 use crate::model::{
-    Batch, Claim, DocWrite, Event, EventNote, Fact, JobRecord, JobSpec, Kind, NodeShape, PodMeta, PodTemplate, PriorityClass, RunPlan,
+    Batch, Claim, DocWrite, Event, EventNote, Fact, JobRecord, JobSpec, Kind, NodeShape, PodMeta, PodTemplate,
+    PriorityClass, RunPlan,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -156,6 +157,11 @@ impl Job {
         self.plan = None;
         self.spec.template = PodTemplate::unset();
         self.news = News::default();
+    }
+
+    /// Whether its pods wait for clients to remove their scheduling gates.
+    pub(super) fn has_gates(&self) -> bool {
+        self.spec.template.needs.as_ref().is_some_and(|needs| !needs.gates.is_empty())
     }
 
     /// Whether a pod that has not ended left the Job.
@@ -351,6 +357,7 @@ fn changes_status(fact: &Fact) -> bool {
         | Fact::EndedPodsRemoved { .. }
         | Fact::JobOrphaned { .. }
         | Fact::PodChanged { claim: Claim::Same, .. }
+        | Fact::PodUngated { .. }
         | Fact::Unplaced { .. }
         | Fact::NoRoom { .. } => false,
     }

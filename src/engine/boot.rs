@@ -17,7 +17,8 @@ pub(super) fn restore(
 ) -> Result<(State, Batch), EngineError> {
     let Recovered { uid_key, first_rv, next_job, .. } = *recovered;
     let config = Config { uid_key, first_rv, next_job, capacity, node };
-    let docs = recovered.docs.iter().filter(|doc| !matches!(doc.kind, Kind::Job | Kind::OrphanedJob)).cloned().collect();
+    let docs =
+        recovered.docs.iter().filter(|doc| !matches!(doc.kind, Kind::Job | Kind::OrphanedJob)).cloned().collect();
     let events = view.events(None).1.iter().map(|event| event.event.at).collect();
     let mut restored = Restored { docs, events, ..Restored::default() };
     let mut lost = BTreeSet::new();

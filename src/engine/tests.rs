@@ -193,7 +193,14 @@ fn housekeeping_goes_on_while_nothing_waits_and_holds_up_no_commit() {
 }
 
 fn deletion(name: &str) -> DeleteJob {
-    DeleteJob { namespace: "default".into(), name: name.into(), uid: None, rv: None, propagation: Propagation::Background, doc: (0, "{}".into()) }
+    DeleteJob {
+        namespace: "default".into(),
+        name: name.into(),
+        uid: None,
+        rv: None,
+        propagation: Propagation::Background,
+        doc: (0, "{}".into()),
+    }
 }
 
 #[test]

@@ -123,14 +123,14 @@ mod tests {
     use crate::base::{JobId, NO_INDEX, Time, Uid};
     use crate::model::{
         Backoff, Claim, Condition, ConditionReason, ConditionType, Counted, DeletedPod, EngineKind, Event, EventNote,
-        IndexRun, LogExtent, PodEnd, PodPriority, PreemptionPolicy, Reason, Unplaced, UnplacedReason, Waiting,
+        IndexRun, LogExtent, PodEnd, PodPriority, PreemptionPolicy, Reason, Unplaced, Waiting,
     };
 
     /// One fact of every variant, with every kind of field at a telling value.
     fn every_fact() -> Vec<Fact> {
         let job = JobId(7);
         let at = Time(1_795_405_437_123);
-        let unplaced = Unplaced { since: at, reason: UnplacedReason::SchedulingGated, why: "full".into() };
+        let unplaced = Unplaced { since: at, why: "full".into() };
         vec![
             Fact::JobCreated { job, uid: Uid(1 << 100), namespace: "default".into(), name: "pi".into(), at },
             Fact::JobChanged { job },
@@ -204,6 +204,7 @@ mod tests {
             Fact::JobOrphaned { job, at, ordinals: 300 },
             Fact::PodChanged { job, ordinal: 4, meta: Some("{}".into()), claim: Claim::Left { was_ready: true } },
             Fact::Unplaced { job, unplaced: Some(unplaced) },
+            Fact::PodUngated { job, ordinal: 4 },
             Fact::Recorded {
                 event: Event { job, at, note: EventNote::Unschedulable { ordinal: 3, index: 300, why: "full".into() } },
             },
@@ -244,7 +245,13 @@ mod tests {
     fn facts_take_a_version_for_each_object_they_change() {
         let batch = Batch { first_rv: 10, facts: every_fact(), docs: Vec::new() };
         let firsts: Vec<u64> = batch.numbered().map(|(rv, _)| rv).collect();
-        assert_eq!(firsts, [10, 11, 12, 12, 14, 15, 16, 17, 18, 19, 19, 19, 20, 21, 22, 323, 623, 623, 623, 624, 625, 925, 1226, 1227, 1227]);
-        assert_eq!(batch.next_rv(), 1228);
+        assert_eq!(
+            firsts,
+            [
+                10, 11, 12, 12, 14, 15, 16, 17, 18, 19, 19, 19, 20, 21, 22, 323, 623, 623, 623, 624, 625, 925, 1226,
+                1227, 1227, 1228
+            ]
+        );
+        assert_eq!(batch.next_rv(), 1229);
     }
 }

@@ -191,6 +191,13 @@ pub enum Fact {
         /// Since when and why.
         unplaced: Option<Unplaced>,
     },
+    /// A client removed a pod's scheduling gates.
+    PodUngated {
+        /// Its Job.
+        job: JobId,
+        /// The pod.
+        ordinal: u32,
+    },
 }
 
 /// A pod that a client deletes.
@@ -308,6 +315,7 @@ impl Fact {
             | Self::StatusPublished { .. }
             | Self::Recorded { .. }
             | Self::PodChanged { .. }
+            | Self::PodUngated { .. }
             | Self::DocWritten => 1,
             Self::PodsCreated { count, .. } | Self::EventsExpired { count } => u64::from(*count),
             Self::PodsStarted { pods, .. } => pods.len() as u64,
@@ -338,6 +346,7 @@ impl Fact {
             | Self::PodsDeleted { .. }
             | Self::EndedPodsRemoved { .. }
             | Self::PodChanged { .. }
+            | Self::PodUngated { .. }
             | Self::PodsEnded { .. } => self.versions(),
             Self::JobRemoved { ordinals, .. } | Self::JobOrphaned { ordinals, .. } => u64::from(*ordinals),
             _ => 0,
@@ -368,6 +377,7 @@ impl Fact {
             | Self::EndedPodsRemoved { job, .. }
             | Self::JobOrphaned { job, .. }
             | Self::PodChanged { job, .. }
+            | Self::PodUngated { job, .. }
             | Self::Unplaced { job, .. } => Some(*job),
             Self::Recorded { event } => Some(event.job),
         }

@@ -234,6 +234,7 @@ impl JobRecord {
             | Fact::PodsRemoved { .. }
             | Fact::EndedPodsRemoved { .. }
             | Fact::PodChanged { claim: Claim::Same, .. }
+            | Fact::PodUngated { .. }
             | Fact::Recorded { .. }
             | Fact::DocWritten
             | Fact::EventsExpired { .. } => {}

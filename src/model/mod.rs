@@ -25,7 +25,7 @@ pub use launch::{Exit, Launch, Refused, Report, RunPlan, Started, Stop};
 pub use life::{FOREGROUND_FINALIZER, Life, ORPHAN_FINALIZER};
 pub use node::{Needs, NodeOperator, NodeRequirement, NodeSays, NodeShape, NodeTerm, Toleration};
 pub use pod::{EngineKind, LogExtent, NO_SEGMENT, OwnerReference, Phase, PodMark, PodMeta, PodRecord, Reason};
-pub use priority::{Placement, PodPriority, PreemptionPolicy, PriorityClass, Unplaced, UnplacedReason};
+pub use priority::{Placement, PodPriority, PreemptionPolicy, PriorityClass, Unplaced};
 pub use spec::{
     CompletionMode, EnvValue, EnvVar, FUEL_ANNOTATION, FailureAction, FailureRule, FieldPath, JobSpec, OnExitCodes,
     PodTemplate, Selector, SpecError,

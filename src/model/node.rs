@@ -197,7 +197,8 @@ mod tests {
         for (json, takes) in cases {
             assert_eq!(terms(json).takes("one", &labels), takes, "{json}");
         }
-        let selector = |value: &str| Needs { selector: BTreeMap::from([("os".to_owned(), value.to_owned())]), ..Needs::default() };
+        let selector =
+            |value: &str| Needs { selector: BTreeMap::from([("os".to_owned(), value.to_owned())]), ..Needs::default() };
         assert!(selector("linux").takes("one", &labels) && !selector("x").takes("one", &labels));
     }
 

@@ -105,6 +105,8 @@ pub struct PodMark {
     pub grace_s: Option<u32>,
     /// It was evicted through the API (condition `DisruptionTarget`).
     pub evicted: bool,
+    /// Its scheduling gates are gone.
+    pub ungated: bool,
     /// JSON of [`PodMeta`]; `None` is what the template says.
     pub meta: Option<Box<str>>,
 }

@@ -80,30 +80,8 @@ pub struct Placement {
 pub struct Unplaced {
     /// Since when.
     pub since: Time,
-    /// `reason` of the condition `PodScheduled`.
-    pub reason: UnplacedReason,
-    /// Its message.
+    /// Message of the condition `PodScheduled`, whose reason is `Unschedulable`.
     pub why: Arc<str>,
-}
-
-/// `reason` of a condition `PodScheduled` that is False.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum UnplacedReason {
-    /// No node has what the pod asks for.
-    Unschedulable,
-    /// The pod has scheduling gates.
-    SchedulingGated,
-}
-
-impl UnplacedReason {
-    /// The text of the API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unschedulable => "Unschedulable",
-            Self::SchedulingGated => "SchedulingGated",
-        }
-    }
 }
 
 impl Placement {

@@ -100,7 +100,7 @@ mod tests {
     use crate::base::Uid;
     use crate::model::{
         Backoff, Condition, ConditionReason, ConditionType, EventNote, LogExtent, Phase, PodMark, PodPriority, Reason,
-        Unplaced, UnplacedReason,
+        Unplaced,
     };
     use std::sync::Arc;
 
@@ -173,7 +173,7 @@ mod tests {
         let priority = PodPriority { class: Some("high".into()), value: -5, ..PodPriority::default() };
         let placement = Placement { priority: Some(priority), no_room: Some(Time(7)), ..Placement::default() };
         let placed = JobRecord { placement, ..job() };
-        let unplaced = Unplaced { since: Time(8), reason: UnplacedReason::Unschedulable, why: "full".into() };
+        let unplaced = Unplaced { since: Time(8), why: "full".into() };
         let waiting = Placement { unplaced: Some(unplaced), orphaned: true, ..Placement::default() };
         let waiting = JobRecord { placement: waiting, ..job() };
         for record in [job(), placed, waiting] {
@@ -192,7 +192,8 @@ mod tests {
         assert!(decode_job(&encode_job(&job(), None)).expect("own bytes").shown.is_none());
         assert_eq!(decode_chunk(JobId(7), 1, &encode_chunk(&chunk())).expect("own bytes"), chunk());
         assert_eq!(decode_events(&encode_events(&events())).expect("own bytes"), events());
-        let mark = PodMark { grace_s: Some(5), evicted: true, meta: Some("{}".into()), ..PodMark::default() };
+        let mark =
+            PodMark { grace_s: Some(5), evicted: true, ungated: true, meta: Some("{}".into()), ..PodMark::default() };
         let marked = Chunk { marks: vec![(4096, mark)], ..chunk() };
         assert_eq!(decode_chunk(JobId(7), 1, &encode_chunk(&marked)).expect("own bytes"), marked);
     }

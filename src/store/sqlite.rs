@@ -393,7 +393,9 @@ fn kind_number(kind: Kind) -> i64 {
 }
 
 fn kind_of(number: i64) -> Option<Kind> {
-    [Kind::Job, Kind::Namespace, Kind::PriorityClass, Kind::Node, Kind::OrphanedJob].into_iter().find(|kind| kind_number(*kind) == number)
+    [Kind::Job, Kind::Namespace, Kind::PriorityClass, Kind::Node, Kind::OrphanedJob]
+        .into_iter()
+        .find(|kind| kind_number(*kind) == number)
 }
 
 fn write_doc(tx: &Transaction<'_>, doc: &DocWrite) -> rusqlite::Result<()> {

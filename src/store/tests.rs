@@ -31,7 +31,14 @@ fn folded(last_rv: u64) -> Fold {
     Fold {
         last_rv,
         jobs: vec![JobRecord::created_by(&created(1), 1).expect("a creation")],
-        chunks: vec![Chunk { job: JobId(1), number: 0, records: vec![record], messages: vec![], stops: vec![], marks: vec![] }],
+        chunks: vec![Chunk {
+            job: JobId(1),
+            number: 0,
+            records: vec![record],
+            messages: vec![],
+            stops: vec![],
+            marks: vec![],
+        }],
         events: vec![(3, Event { job: JobId(1), at: AT, note: EventNote::Completed })],
         ..Fold::default()
     }
@@ -124,7 +131,8 @@ fn a_fold_forgets_jobs_that_are_gone_but_keeps_what_it_writes_of_them() {
 fn pieces(last_rv: u64, state: u64) -> [Fold; 3] {
     let piece = |number: u32| {
         let record = PodRecord::new(JobId(1), number * CHUNK_PODS, NO_INDEX, AT, state);
-        let chunk = Chunk { job: JobId(1), number, records: vec![record], messages: vec![], stops: vec![], marks: vec![] };
+        let chunk =
+            Chunk { job: JobId(1), number, records: vec![record], messages: vec![], stops: vec![], marks: vec![] };
         Fold { last_rv, goes_on: true, chunks: vec![chunk], ..Fold::default() }
     };
     let last = Fold { chunks: Vec::new(), events: Vec::new(), events_from: state, ..folded(last_rv) };

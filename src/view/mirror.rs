@@ -205,6 +205,9 @@ impl Mirror {
             Fact::PodChanged { ordinal, meta, .. } => {
                 self.step(rv, job, std::iter::once((*ordinal, PodStep::Changed(meta.as_deref()))));
             }
+            Fact::PodUngated { ordinal, .. } => {
+                self.step(rv, job, std::iter::once((*ordinal, PodStep::Ungated)));
+            }
             Fact::PodsEnded { ends, .. } => {
                 self.step(rv, job, ends.iter().map(|end| (end.ordinal, PodStep::Ended(end))))
             }

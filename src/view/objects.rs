@@ -135,7 +135,15 @@ impl PodObject {
     /// Whether a node was found for it.
     #[must_use]
     pub fn is_placed(&self) -> bool {
-        self.job.placement.unplaced.is_none() || !render::is_queued(&self.record)
+        !render::is_queued(&self.record) || (self.job.placement.unplaced.is_none() && !self.is_gated())
+    }
+
+    /// Whether it waits for clients to remove its scheduling gates.
+    #[must_use]
+    pub fn is_gated(&self) -> bool {
+        let has_gates = || self.job.spec().template.needs.as_ref().is_some_and(|needs| !needs.gates.is_empty());
+        let is_ungated = || self.mark.as_deref().is_some_and(|mark| mark.ungated);
+        render::is_queued(&self.record) && has_gates() && !is_ungated()
     }
 
     /// A scalar of its spec that a selector may ask for: `restartPolicy`, `schedulerName`, `serviceAccountName` or

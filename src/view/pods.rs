@@ -101,6 +101,7 @@ pub(super) enum PodStep<'a> {
     /// Its Job is gone and it is kept: the part of it that changed is the Job's.
     Orphaned,
     Changed(Option<&'a str>),
+    Ungated,
     Ended(&'a PodEnd),
     Removed,
 }
@@ -230,6 +231,7 @@ impl PodObject {
                 mark.evicted |= pod.evicted;
             }
             PodStep::Orphaned => {}
+            PodStep::Ungated => self.mark().ungated = true,
             PodStep::Changed(meta) => {
                 self.mark().meta = meta.map(Box::from);
                 self.mark.take_if(|mark| **mark == PodMark::default());

@@ -392,7 +392,9 @@ impl Mirror {
         let (prefix, suffix) = (name.get(..at)?, name.get(at..)?);
         self.pod_of_living(namespace, name, prefix, suffix).or_else(|| {
             let orphans = self.orphans.get(namespace)?;
-            orphans.iter().find_map(|(job, id)| if name.starts_with(&job[..job.len().min(PREFIX_MAX)]) { self.pod_of(*id, name, suffix) } else { None })
+            orphans.iter().find_map(|(job, id)| {
+                if name.starts_with(&job[..job.len().min(PREFIX_MAX)]) { self.pod_of(*id, name, suffix) } else { None }
+            })
         })
     }
 

@@ -92,13 +92,8 @@ pub(in crate::api) static PRIORITY_CLASSES: Listed = Listed {
 };
 
 /// core/v1 Nodes: the one that this server is.
-pub(in crate::api) static NODES: Listed = Listed {
-    resource: NODE,
-    api_version: "v1",
-    kind: table::Kind::Node,
-    topic: None,
-    fields: &["spec.unschedulable"],
-};
+pub(in crate::api) static NODES: Listed =
+    Listed { resource: NODE, api_version: "v1", kind: table::Kind::Node, topic: None, fields: &["spec.unschedulable"] };
 
 impl Listed {
     /// Whether objects can be selected by a field.

@@ -18,7 +18,10 @@ fn the_index_leads_to_documents_that_may_be_kept() {
         assert_eq!(index.status, 200);
         let index = index.body;
         let paths = index["paths"].as_object().expect("paths");
-        assert_eq!(paths.keys().collect::<Vec<_>>(), ["api/v1", "apis/batch/v1", "apis/policy/v1", "apis/scheduling.k8s.io/v1"]);
+        assert_eq!(
+            paths.keys().collect::<Vec<_>>(),
+            ["api/v1", "apis/batch/v1", "apis/policy/v1", "apis/scheduling.k8s.io/v1"]
+        );
         for (path, entry) in paths {
             let url = entry["serverRelativeURL"].as_str().expect("a path");
             let hash = url.strip_prefix(&format!("/openapi/v3/{path}?hash=")).expect("a hash");

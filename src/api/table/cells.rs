@@ -148,12 +148,16 @@ pub(super) fn pod(pod: &PodObject, now: Time, out: &mut String) {
     let record = &pod.record;
     text(&pod.name(), out);
     next(if record.phase == Phase::Running { "1/1" } else { "0/1" }, out);
-    pod_status(record, out);
+    if pod.is_gated() && !record.has(PodRecord::STOPPING) {
+        next("SchedulingGated", out);
+    } else {
+        pod_status(record, out);
+    }
     next("0", out);
     shown(Age::since(record.created, now), out);
     // Guests have no address but the server's, from their start on.
     next(if record.phase == Phase::Pending { NONE } else { "127.0.0.1" }, out);
-    next(NODE_NAME, out);
+    next(if pod.is_placed() { NODE_NAME } else { NONE }, out);
     next(NONE, out);
     next(NONE, out);
 }

@@ -13,7 +13,7 @@ use crate::api::router::{Answered, Engine, Names, Query, Sent, json as answer, r
 use crate::api::status::deleted;
 use crate::api::{FieldErrors, JOBS, NAMESPACES, Status};
 use crate::base::Uid;
-use crate::control::{DeleteJob, NewJob, Propagation, NewSpec, WriteError};
+use crate::control::{DeleteJob, NewJob, NewSpec, Propagation, WriteError};
 use crate::engine::{Handle, RequestError, now};
 use crate::view::{Change, ChangeKind, Filter, JobObject, Topic};
 use axum::extract::State;
@@ -201,12 +201,7 @@ pub(in crate::api) async fn delete(
 }
 
 /// Deletes the Job; `None` when others changed it meanwhile.
-async fn remove(
-    handle: &Handle,
-    namespace: &str,
-    name: &str,
-    deletion: &Deletion,
-) -> Result<Option<Response>, Status> {
+async fn remove(handle: &Handle, namespace: &str, name: &str, deletion: &Deletion) -> Result<Option<Response>, Status> {
     let job = find(handle, namespace, name)?;
     let key = &job.doc.key;
     deletion.expect(JOBS, name, &key.uid.to_string(), &job.rv.to_string())?;

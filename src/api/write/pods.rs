@@ -147,11 +147,21 @@ pub(in crate::api) async fn update(
 async fn replace(handle: &Handle, pod: &PodObject, new: &Value, dry_run: bool) -> Result<Option<Response>, Status> {
     let old: Value =
         serde_json::from_str(&rendered(|text| pod.render(text))).map_err(|error| Status::internal(&error))?;
-    let (new, names_version) = admit(pod, &old, new)?;
+    let removes_gates = removes_gates(&old, new);
+    let (new, names_version) = admit(pod, &old, new, removes_gates)?;
     let text = new.write();
     let base = pod.mark.as_deref().and_then(|mark| mark.meta.clone());
     let default = pod.template_meta().write();
-    if dry_run || text == *base.as_ref().unwrap_or(&default) {
+    let is_same = text == *base.as_ref().unwrap_or(&default);
+    if removes_gates && !is_same {
+        let mut errors = FieldErrors::default();
+        errors.forbidden("spec.schedulingGates", "not offered by this version of Coracle: together with other changes");
+        return Err(Status::invalid(PODS.group, PODS.kind, &pod.name(), &errors.into_vec()));
+    }
+    if removes_gates && !dry_run {
+        return ungate(handle, pod, names_version).await;
+    }
+    if dry_run || is_same {
         let shown = if dry_run { pod.with_meta(text) } else { pod.clone() };
         return Ok(Some(answer(StatusCode::OK, rendered(|out| shown.render(out)), &[])));
     }
@@ -172,8 +182,32 @@ async fn replace(handle: &Handle, pod: &PodObject, new: &Value, dry_run: bool) -
     }
 }
 
+/// Whether the change is that all scheduling gates go.
+fn removes_gates(old: &Value, new: &Value) -> bool {
+    let without = |pod: &Value| {
+        let mut spec = pod["spec"].clone();
+        spec.as_object_mut().map(|fields| fields.remove("schedulingGates"));
+        spec
+    };
+    let has_gates = |pod: &Value| pod["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty());
+    has_gates(old) && new["spec"].is_object() && !has_gates(new) && without(old) == without(new)
+}
+
+async fn ungate(handle: &Handle, pod: &PodObject, names_version: bool) -> Result<Option<Response>, Status> {
+    let seen = names_version.then(|| PodSeen::of(&pod.record));
+    let (job, ordinal, namespace) = (pod.record.job, pod.record.ordinal, &pod.job.key.namespace);
+    let change = ChangePod { job, ordinal, seen, change: PodChange::Ungate };
+    let shown = match handle.change_pod(change).await {
+        Ok(written) => object_at(handle, pod, written.rv),
+        Err(RequestError::Refused(WriteError::Conflict)) => return Ok(None),
+        Err(error) => return Err(refusal(&error, PODS, namespace, &pod.name())),
+    };
+    let shown = shown.map_or_else(|| find(handle, namespace, &pod.name()), Ok)?;
+    Ok(Some(answer(StatusCode::OK, rendered(|out| shown.render(out)), &[])))
+}
+
 /// Holds a changed pod against Kubernetes' rules. True when it names the version that it was made from.
-fn admit(pod: &PodObject, old: &Value, new: &Value) -> Result<(PodMeta, bool), Status> {
+fn admit(pod: &PodObject, old: &Value, new: &Value, removes_gates: bool) -> Result<(PodMeta, bool), Status> {
     let name = pod.name();
     let typed = |pod: &Value| serde_json::from_value::<ObjectMeta>(pod["metadata"].clone());
     let mut errors = FieldErrors::default();
@@ -195,7 +229,7 @@ fn admit(pod: &PodObject, old: &Value, new: &Value) -> Result<(PodMeta, bool), S
     };
     validate_meta_update(&filled, &was, "metadata", &mut errors);
     validate_finalizers(filled.finalizers.as_deref().unwrap_or(&[]), "metadata.finalizers", &mut errors);
-    if !new["spec"].is_null() && new["spec"] != old["spec"] {
+    if !new["spec"].is_null() && new["spec"] != old["spec"] && !removes_gates {
         errors.forbidden("spec", SPEC_IS_FIXED);
     }
     if !errors.is_empty() {

@@ -3,7 +3,7 @@
 use super::{backoff, indexes, removal};
 use crate::base::{JobId, NAMES_PER_PREFIX};
 use crate::control::effects::Effects;
-use crate::control::live::Live;
+use crate::control::live::{Live, Place};
 use crate::control::names::Taken;
 use crate::control::state::{Job, State};
 use crate::model::{Counted, EventNote, Fact, PodEnd, Stop};
@@ -89,11 +89,14 @@ fn create_run(state: &mut State, id: JobId, first: u32, max: u32, fx: &mut Effec
         return 0;
     }
     let budget = job.events.left(created);
-    let priority = job.record.placement.value();
+    let (priority, is_gated) = (job.record.placement.value(), job.has_gates());
     let said: Vec<(u32, u32)> = Fact::created_pods(first, count, &indexes).take(budget).collect();
     for (ordinal, index) in Fact::created_pods(first, count, &indexes) {
-        let slot = state.pods.insert(Live::new(id, ordinal, index));
-        state.sched.wait(id, priority, (slot, ordinal));
+        let place = if is_gated { Place::Gated } else { Place::Waiting };
+        let slot = state.pods.insert(Live { place, ..Live::new(id, ordinal, index) });
+        if !is_gated {
+            state.sched.wait(id, priority, (slot, ordinal));
+        }
     }
     state.record(fx, Fact::PodsCreated { job: id, at: created, first, count, indexes });
     for (ordinal, index) in said {

@@ -2,8 +2,8 @@
 
 use super::{Spec, World};
 use crate::base::NO_INDEX;
-use crate::control::Propagation;
-use crate::model::{EventNote, Needs, NodeOperator, NodeRequirement, NodeTerm, PodTemplate, UnplacedReason};
+use crate::control::{PodChange, Propagation};
+use crate::model::{EventNote, Needs, NodeOperator, NodeRequirement, NodeTerm, PodTemplate};
 use std::sync::Arc;
 
 fn asking(mut spec: Spec, needs: Needs) -> Spec {
@@ -170,18 +170,21 @@ fn pods_go_where_their_selector_and_affinity_say() {
 }
 
 #[test]
-fn gated_pods_wait_without_an_event_until_the_gates_are_gone() {
+fn gated_pods_wait_without_an_event_until_their_gates_are_gone() {
     let gated = Needs { gates: vec!["a.io/b".to_owned()], ..cpu(100) };
-    let mut w = World::of(asking(Spec::new(1, 1), gated));
-    w.step("+0(waits)");
-    let unplaced = w.record().placement.unplaced.clone().expect("it waits");
-    assert_eq!(unplaced.reason, UnplacedReason::SchedulingGated);
-    assert_eq!(&*unplaced.why, "Scheduling is blocked due to non-empty scheduling gates");
-    assert_eq!(said(&mut w), []);
-    w.settle();
-    w.update(|spec| {
-        spec.template = Arc::new(PodTemplate { needs: Some(Box::new(cpu(100))), ..PodTemplate::clone(&spec.template) });
-    });
-    w.step(">0");
-    assert_eq!(why(&w), "");
+    let mut w = World::of(asking(Spec::new(3, 3), gated));
+    w.step("+0..2(waits)");
+    assert_eq!((why(&w), said(&mut w)), (String::new(), vec![]));
+    w.change_pod(1, None, PodChange::Ungate);
+    w.step("u1 >1");
+    w.change_pod(1, None, PodChange::Ungate);
+    w.step("");
+    w.delete_pod(2);
+    w.step("x2F(gone)");
+    w.crash();
+    w.step(">1");
+    w.change_pod(0, None, PodChange::Ungate);
+    w.step("u0 >0");
+    w.exits([0, 1], 0);
+    w.step("S1 S0 +3(waits)");
 }

@@ -3,7 +3,7 @@
 use crate::base::{JobId, Time};
 use crate::control::{Restored, RestoredJob};
 use crate::model::{Batch, DocWrite, Fact, JobRecord, JobSpec, Kind, Life, Phase, PodMark, PodRecord};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Job records by replay, pods that have not ended, head documents.
@@ -16,6 +16,8 @@ pub(super) struct MemStore {
     docs: BTreeMap<(Kind, Arc<str>, Arc<str>), DocWrite>,
     /// Metadata of pods that clients changed.
     pub(super) metas: BTreeMap<(JobId, u32), Box<str>>,
+    /// Pods whose gates are gone.
+    ungated: BTreeSet<(JobId, u32)>,
     /// Names of all Jobs that were ever created.
     names: BTreeMap<JobId, Arc<str>>,
 }
@@ -104,6 +106,7 @@ impl MemStore {
             Fact::EndedPodsRemoved { ordinals, .. } | Fact::JobOrphaned { ordinals, .. } => {
                 assert_eq!(*ordinals, self.jobs[&id].next_ordinal, "a version for each pod that ever was");
             }
+            Fact::PodUngated { ordinal, .. } => assert!(self.ungated.insert((id, *ordinal)), "ungated twice"),
             Fact::PodChanged { ordinal, meta: None, .. } => drop(self.metas.remove(&(id, *ordinal))),
             Fact::PodChanged { ordinal, meta: Some(meta), .. } => {
                 self.metas.insert((id, *ordinal), meta.clone());
@@ -146,7 +149,10 @@ impl MemStore {
         let mark = |(_, ordinal): &(JobId, u32), meta: &Box<str>| {
             (*ordinal, PodMark { meta: Some(meta.clone()), ..PodMark::default() })
         };
-        metas.map(|(pod, meta)| mark(pod, meta)).collect()
+        let of_job = |(job, ordinal): &(JobId, u32)| {
+            (*job == id).then(|| (*ordinal, PodMark { ungated: true, ..PodMark::default() }))
+        };
+        metas.map(|(pod, meta)| mark(pod, meta)).chain(self.ungated.iter().filter_map(of_job)).collect()
     }
 
     fn doc_of(&self, record: &JobRecord) -> (u64, Arc<str>) {
@@ -160,12 +166,19 @@ impl MemStore {
 
     /// What a boot hands to `State::restore`.
     pub(super) fn restored(&self, specs: &BTreeMap<Arc<str>, JobSpec>) -> Restored {
-        let docs = self.docs.values().filter(|doc| !matches!(doc.kind, Kind::Job | Kind::OrphanedJob)).cloned().collect();
+        let docs =
+            self.docs.values().filter(|doc| !matches!(doc.kind, Kind::Job | Kind::OrphanedJob)).cloned().collect();
         let jobs = self.jobs.values().map(|record| {
             let (doc_rv, doc) = self.doc_of(record);
             let of_job = (record.id, 0)..=(record.id, u32::MAX);
             let pods = self.pods.range(of_job).map(|(_, pod)| *pod).collect();
-            RestoredJob { record: record.clone(), spec: spec_of(specs, &doc), doc: (doc_rv, doc), pods, marks: self.marks(record.id) }
+            RestoredJob {
+                record: record.clone(),
+                spec: spec_of(specs, &doc),
+                doc: (doc_rv, doc),
+                pods,
+                marks: self.marks(record.id),
+            }
         });
         let events = self.events.iter().copied().collect();
         Restored { docs, jobs: jobs.collect(), events, logs: BTreeMap::new() }

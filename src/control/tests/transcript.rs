@@ -5,7 +5,7 @@
 //! counts as succeeded, `F3` as failed, `I3` ignored, `D3` dropped; `~3` it ended after a stop and is gone;
 //! `x3` a client deleted it (`x3F` it counts as failed at once, `x3(gone)` no worker had it); `S~3` and `F~3` it ended after that,
 //! counts, and is gone; `rm3` it had ended and is gone; `m3` its metadata changed (`m3(left)` and it is not the Job's any more);
-//! `rm-ended` every pod that has ended is gone; `orphaned` the Job is gone without its pods;
+//! `u3` its gates are gone; `rm-ended` every pod that has ended is gone; `orphaned` the Job is gone without its pods;
 //! `W3(ErrImagePull)` it could not start; `Failed(DeadlineExceeded)` a condition; `deleted` the Job
 //! is gone with its pods; `!Conflict` a write was refused. Three or more pods in
 //! a row are `+0..2`. With several Jobs, each token opens with the Job's name.
@@ -63,9 +63,14 @@ pub(super) fn transcript(fx: &Effects, store: &MemStore) -> String {
                 }
             }
             Fact::PodsRemoved { ordinals, .. } => {
-                let is_known = |ordinal: &&u32| stopped.contains(&(id, **ordinal)) || ended_here.contains(&(id, **ordinal));
-                ordinals.iter().filter(|ordinal| !is_known(ordinal)).for_each(|ordinal| say("rm", *ordinal, String::new()));
+                let is_known =
+                    |ordinal: &&u32| stopped.contains(&(id, **ordinal)) || ended_here.contains(&(id, **ordinal));
+                ordinals
+                    .iter()
+                    .filter(|ordinal| !is_known(ordinal))
+                    .for_each(|ordinal| say("rm", *ordinal, String::new()));
             }
+            Fact::PodUngated { ordinal, .. } => say("u", *ordinal, String::new()),
             Fact::EndedPodsRemoved { .. } => say("rm-ended", u32::MAX, String::new()),
             Fact::JobOrphaned { .. } => say("orphaned", u32::MAX, String::new()),
             Fact::PodChanged { ordinal, claim, .. } => {

@@ -7,8 +7,8 @@ use super::verify::Verifier;
 use super::workers::{STOPPED, Workers};
 use crate::base::{JobId, Time, Uid, UidKey};
 use crate::control::{
-    Capacity, ChangePod, Config, DeleteDoc, DeleteJob, DocChange, Effects, Input, NewDoc, NewJob, NewSpec, PodChange, PodSeen, Propagation,
-    State,
+    Capacity, ChangePod, Config, DeleteDoc, DeleteJob, DocChange, Effects, Input, NewDoc, NewJob, NewSpec, PodChange,
+    PodSeen, Propagation, State,
 };
 use crate::model::{Batch, EventNote, Fact, JobRecord, JobSpec, JobStatus, Kind, NodeShape, Reason};
 use serde_json::json;

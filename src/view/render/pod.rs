@@ -5,8 +5,11 @@
 use super::template::PodTemplatePieces;
 use super::{NO_ROOM, TRACKING_FINALIZER, put, put_json};
 use crate::base::join_prefix;
-use crate::model::{EngineKind, Phase, Placement, PodMeta, PodRecord, Reason, UnplacedReason};
+use crate::model::{EngineKind, Phase, Placement, PodMeta, PodRecord, Reason};
 use crate::view::objects::PodObject;
+
+/// What is said of a pod that waits for its gates (kubernetes: kube-scheduler, `SchedulingGates`).
+const GATED: &str = "Scheduling is blocked due to non-empty scheduling gates";
 
 /// `status.phase` as the API writes it.
 pub(in crate::view) fn phase(phase: Phase) -> &'static str {
@@ -27,7 +30,11 @@ pub(in crate::view) fn pod(pod: &PodObject, out: &mut String) {
     out.reserve(4096);
     out.push_str(r#"{"kind":"Pod","apiVersion":"v1","metadata":"#);
     metadata(pod, pieces, parsed.spec.template.grace_s, &uid, &times, out);
-    let spec = if pod.is_placed() { &pieces.spec } else { &pieces.unplaced_spec };
+    let spec = match (pod.is_placed(), pod.is_gated()) {
+        (true, _) => &pieces.spec,
+        (false, true) => &pieces.gated_spec,
+        (false, false) => &pieces.unplaced_spec,
+    };
     spec.render(pod.record.index, out);
     put(out, format_args!(r#","status":{{"phase":"{}","conditions":["#, pod.phase()));
     conditions(pod, pieces, &times, out);
@@ -139,13 +146,14 @@ fn conditions(pod: &PodObject, pieces: &PodTemplatePieces, times: &Times, out: &
     }
     let Placement { no_room, unplaced, .. } = &pod.job.placement;
     let waits = is_queued(record) && !record.has(PodRecord::STOPPING);
-    let unplaced = unplaced.as_ref().map(|unplaced| (unplaced.since, unplaced.reason, &*unplaced.why));
-    let unplaced = unplaced.or_else(|| no_room.map(|since| (since, UnplacedReason::Unschedulable, NO_ROOM)));
+    let unplaced = unplaced.as_ref().map(|unplaced| (unplaced.since, "Unschedulable", &*unplaced.why));
+    let unplaced = unplaced.or_else(|| no_room.map(|since| (since, "Unschedulable", NO_ROOM)));
+    let unplaced = if pod.is_gated() { Some((record.created, "SchedulingGated", GATED)) } else { unplaced };
     match unplaced.filter(|_| waits) {
         None => condition("PodScheduled", true, &times.created, "", out),
         Some((since, reason, why)) => {
             let at = since.max(record.created).to_string();
-            let mut rest = format!(r#","reason":"{}","message":"#, reason.as_str());
+            let mut rest = format!(r#","reason":"{reason}","message":"#);
             put_json(&mut rest, why);
             condition("PodScheduled", false, &at, &rest, out);
         }

@@ -53,6 +53,8 @@ pub(in crate::view) struct PodTemplatePieces {
     pub(super) spec: Holed,
     /// As `spec`, of a pod that no node was found for.
     pub(super) unplaced_spec: Holed,
+    /// As `unplaced_spec`, with the scheduling gates.
+    pub(super) gated_spec: Holed,
     /// `status.qosClass`
     pub(super) qos: &'static str,
     /// What selectors may ask for of the spec, as text.
@@ -87,13 +89,17 @@ impl PodTemplatePieces {
             add_index(&mut pod_spec);
         }
         let indexed = is_indexed.then_some(&*doc.key.name);
-        let unplaced_spec = if doc.placement.unplaced.is_some() {
+        let gates = pod_spec.remove("schedulingGates");
+        let (mut unplaced_spec, mut gated_spec) = (Holed::default(), Holed::default());
+        if doc.placement.unplaced.is_some() || gates.is_some() {
             let mut unplaced = pod_spec.clone();
             unplaced.remove("nodeName");
-            holed_spec(&unplaced, indexed)
-        } else {
-            Holed::default()
-        };
+            unplaced_spec = holed_spec(&unplaced, indexed);
+            if let Some(gates) = gates {
+                unplaced.insert("schedulingGates".to_owned(), gates);
+                gated_spec = holed_spec(&unplaced, indexed);
+            }
+        }
         let quoted = |text: &str| {
             let mut out = String::new();
             put_json(&mut out, text);
@@ -108,6 +114,7 @@ impl PodTemplatePieces {
             scalars: SCALARS.into_iter().map(|field| (field, scalar(&pod_spec, field))).collect(),
             spec: holed_spec(&pod_spec, indexed),
             unplaced_spec,
+            gated_spec,
         }
     }
 }

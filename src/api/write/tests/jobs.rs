@@ -219,7 +219,14 @@ fn warnings_are_told_once_in_full_and_not_without_end() {
 fn a_write_is_answered_with_what_was_written() {
     with_server(async |server| {
         let handle = server.engine.handle().clone();
-        let delete = || DeleteJob { namespace: "default".into(), name: "a".into(), uid: None, rv: None, propagation: Propagation::Background, doc: (0, "{}".into()) };
+        let delete = || DeleteJob {
+            namespace: "default".into(),
+            name: "a".into(),
+            uid: None,
+            rv: None,
+            propagation: Propagation::Background,
+            doc: (0, "{}".into()),
+        };
         for _ in 0..20 {
             let body = job("a", "wait");
             let (created, deleted) = tokio::join!(server.post(JOBS_PATH, &body), handle.delete_job(delete()));

@@ -4,5 +4,6 @@ mod delete;
 mod goldens;
 mod jobs;
 mod namespaces;
+mod nodes;
 mod pods;
 mod priority_classes;

@@ -61,7 +61,11 @@ fn a_deleted_pod_ends_counts_and_goes() {
 #[test]
 fn the_grace_of_a_deletion_is_the_clients() {
     with_server(async |server| {
-        let cases = [("?gracePeriodSeconds=5", "", 5), ("", r#"{"gracePeriodSeconds":0}"#, 0), ("?gracePeriodSeconds=-7", "", 1)];
+        let cases = [
+            ("?gracePeriodSeconds=5", "", 5),
+            ("", r#"{"gracePeriodSeconds":0}"#, 0),
+            ("?gracePeriodSeconds=-7", "", 1),
+        ];
         for (query, body, grace) in cases {
             let (path, _) = running_pod(&server, &job("a", "wait")).await;
             let deleted = server.send("DELETE", &format!("{path}{query}"), JSON, body).await;
@@ -107,7 +111,8 @@ fn preconditions_and_dry_runs_of_pods() {
         let dry = server.send("DELETE", &format!("{path}?dryRun=All"), "", "").await;
         assert!(dry.status == 200 && dry.body["metadata"]["deletionTimestamp"].is_string(), "{}", dry.text);
         assert_eq!(server.get(&path).await.body["metadata"], pod["metadata"]);
-        let preconditions = json!({"uid": pod["metadata"]["uid"], "resourceVersion": pod["metadata"]["resourceVersion"]});
+        let preconditions =
+            json!({"uid": pod["metadata"]["uid"], "resourceVersion": pod["metadata"]["resourceVersion"]});
         let body = json!({"preconditions": preconditions}).to_string();
         assert_eq!(server.send("DELETE", &path, JSON, body).await.status, 200);
         let missing = server.send("DELETE", &format!("{PODS_PATH}/none"), "", "").await;
@@ -172,7 +177,8 @@ fn in_the_foreground_the_job_is_shown_until_its_pods_are_gone() {
 #[test]
 fn orphaned_pods_lose_their_owner_and_go_on() {
     with_server(async |server| {
-        for (nth, body) in [r#"{"propagationPolicy":"Orphan"}"#, r#"{"orphanDependents":true}"#, ""].iter().enumerate() {
+        for (nth, body) in [r#"{"propagationPolicy":"Orphan"}"#, r#"{"orphanDependents":true}"#, ""].iter().enumerate()
+        {
             let (path, _) = running_pod(&server, &job("a", "wait")).await;
             let deleted = server.send("DELETE", JOB, JSON, *body).await;
             assert_eq!((deleted.status, &deleted.body["kind"]), (200, &json!("Job")), "{}", deleted.text);
@@ -280,8 +286,37 @@ fn what_may_not_be_changed_of_a_pod_is_refused() {
         let mut put = pod.clone();
         put["metadata"]["annotations"] = json!({"note": "mine"});
         let answer = server.put(&path, &put).await;
-        assert_eq!((answer.status, &answer.body["metadata"]["annotations"]["note"]), (200, &json!("mine")), "{}", answer.text);
+        assert_eq!(
+            (answer.status, &answer.body["metadata"]["annotations"]["note"]),
+            (200, &json!("mine")),
+            "{}",
+            answer.text
+        );
         assert_eq!(server.put(&path, &put).await.status, 409);
+        server
+    });
+}
+
+#[test]
+fn gated_pods_wait_until_a_client_removes_the_gates() {
+    with_server(async |server| {
+        let mut gated = job("a", "exit 0");
+        gated["spec"]["template"]["spec"]["schedulingGates"] = json!([{"name": "a.io/b"}]);
+        server.post(JOBS_PATH, &gated).await;
+        let one = |pods: &Value| pods["items"].as_array().is_some_and(|items| items.len() == 1);
+        let pod = server.wait_for(PODS_PATH, one).await["items"][0].clone();
+        assert_eq!(pod["spec"]["schedulingGates"], json!([{"name": "a.io/b"}]));
+        assert!(pod["spec"].get("nodeName").is_none());
+        let condition = &pod["status"]["conditions"][0];
+        assert_eq!((&condition["type"], &condition["status"]), (&json!("PodScheduled"), &json!("False")));
+        assert_eq!(condition["reason"], "SchedulingGated");
+        let path = format!("{PODS_PATH}/{}", pod["metadata"]["name"].as_str().expect("a name"));
+        let both = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"schedulingGates": null}});
+        assert_eq!(server.patch(&path, &both).await.status, 422);
+        let freed = server.patch(&path, &json!({"spec": {"schedulingGates": null}})).await;
+        assert_eq!(freed.status, 200, "{}", freed.text);
+        assert!(freed.body["spec"].get("schedulingGates").is_none());
+        server.wait_for(JOB, has_condition("Complete")).await;
         server
     });
 }

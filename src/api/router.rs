@@ -85,7 +85,11 @@ pub(super) fn router(served: Served) -> Router {
         .route("/apis/batch/v1/namespaces/{namespace}/jobs/{name}/rerun", post(write::rerun_job))
         .route("/api/v1/pods", collection(&list::PODS))
         .route("/api/v1/namespaces/{namespace}/pods", collection(&list::PODS))
-        .route("/api/v1/namespaces/{namespace}/pods/{name}", object(&list::PODS))
+        .route(
+            "/api/v1/namespaces/{namespace}/pods/{name}",
+            object(&list::PODS).put(write::update_pod).patch(write::patch_pod).delete(write::delete_pod),
+        )
+        .route("/api/v1/namespaces/{namespace}/pods/{name}/eviction", post(write::evict_pod))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/status", object(&list::PODS))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/log", get(log::log))
         .route("/modules", get(modules::list))
@@ -114,7 +118,7 @@ pub(super) fn router(served: Served) -> Router {
                 .delete(write::delete_plain::<PriorityClass>),
         )
         .route("/api/v1/nodes", collection(&list::NODES))
-        .route("/api/v1/nodes/{name}", object(&list::NODES))
+        .route("/api/v1/nodes/{name}", object(&list::NODES).patch(write::patch_node))
         .merge(about::routes())
         .merge(discovery::routes())
         .merge(openapi::routes())

@@ -41,8 +41,15 @@ impl State {
     /// Every Job is found by its name, and nothing else is.
     fn check_names(&self) {
         let named = self.by_name.values().flat_map(|names| names.values());
-        assert_eq!(named.count(), self.jobs.len(), "as many names as Jobs");
-        for (id, job) in &self.jobs {
+        let orphans = self.orphans.values().flatten();
+        assert_eq!(named.count() + orphans.count(), self.jobs.len(), "as many names as Jobs");
+        for (namespace, orphans) in &self.orphans {
+            for (name, id) in orphans {
+                let record = &self.jobs[id].record;
+                assert!(record.placement.orphaned && record.namespace == *namespace && record.name == *name);
+            }
+        }
+        for (id, job) in self.jobs.iter().filter(|(_, job)| !job.record.placement.orphaned) {
             assert_eq!(self.job_named(&job.record.namespace, &job.record.name), Ok(*id), "a name leads to another Job");
             assert!(id.0 < self.next_job, "the number of job {} is still to be given", id.0);
         }
@@ -65,6 +72,12 @@ impl State {
         let (queued, running) = self.sched.totals();
         assert_eq!(queued as usize, count(|place| matches!(place, Place::Queued(_))), "pods queued on workers");
         assert_eq!(running as usize, count(|place| matches!(place, Place::Running(..))), "pods running on workers");
+        let on_workers = self.pods.iter().filter(|(_, pod)| pod.worker().is_some());
+        let needs = on_workers.filter_map(|(_, pod)| self.jobs.get(&pod.job)?.spec.template.needs.as_deref());
+        let asked = needs.fold((0, 0), |(cpu, memory), needs| (cpu + needs.cpu_m, memory + needs.memory_bytes));
+        let (cpu, memory) = self.sched.reserved();
+        // What is left of Jobs that are gone, or have finished, is reserved until it has ended.
+        assert!(asked.0 <= cpu && asked.1 <= memory, "pods run on what is not reserved");
         let mut seen = BTreeSet::new();
         for (id, (slot, ordinal)) in self.sched.waiters() {
             let pod = self.pods.get(slot).filter(|pod| pod.job == id && pod.ordinal == ordinal);
@@ -101,20 +114,27 @@ impl State {
 fn check_job(job: &Job, pods: &[&Live]) {
     let id = job.record.id.0;
     let status = &job.record.status;
-    let count = |test: &dyn Fn(&Live) -> bool| u32::try_from(pods.iter().filter(|pod| test(pod)).count()).expect("few");
+    let own: Vec<&Live> = pods.iter().copied().filter(|pod| !job.is_stray(pod.ordinal)).collect();
+    let count = |test: &dyn Fn(&Live) -> bool| u32::try_from(own.iter().filter(|pod| test(pod)).count()).expect("few");
     assert_eq!(status.active, count(&|pod| !pod.stopping), "job {id}: active");
     assert_eq!(status.terminating, count(&|pod| pod.stopping), "job {id}: terminating");
     assert_eq!(status.ready, count(&|pod| !pod.stopping && pod.is_running()), "job {id}: ready");
-    assert!(!status.is_finished() || pods.is_empty(), "job {id}: finished with pods alive");
-    let restarts: u32 = job.restarts.values().map(|restarts| restarts.count).sum();
-    assert_eq!(restarts, job.restart_sum, "job {id}: restarts of its pods");
+    let restarts = |pods: &[&Live]| -> u32 {
+        pods.iter().filter_map(|pod| job.restarts.get(&pod.ordinal)).map(|restarts| restarts.count).sum()
+    };
+    assert!(!status.is_finished() || own.is_empty(), "job {id}: finished with pods alive");
+    assert_eq!(restarts(&own), job.restart_sum, "job {id}: restarts of its pods");
     let forgotten = job.restarts.keys().find(|ordinal| !pods.iter().any(|pod| pod.ordinal == **ordinal));
     assert_eq!(forgotten, None, "job {id}: restarts of a pod that has ended");
+    assert!(
+        job.record.strays.iter().all(|stray| pods.iter().any(|pod| pod.ordinal == *stray)),
+        "job {id}: a stray ended"
+    );
     let ordinals: BTreeSet<u32> = pods.iter().map(|pod| pod.ordinal).collect();
     assert_eq!(ordinals.len(), pods.len(), "job {id}: an ordinal given twice");
     assert!(ordinals.iter().all(|ordinal| *ordinal < job.record.next_ordinal), "job {id}: an ordinal out of nowhere");
     if job.spec.is_indexed() {
-        check_indexes(job, pods);
+        check_indexes(job, &own);
     } else {
         assert!(pods.iter().all(|pod| pod.index == NO_INDEX), "job {id}: an index in a NonIndexed Job");
     }

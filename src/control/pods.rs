@@ -1,7 +1,7 @@
 //! What workers report about pods.
 
 use super::effects::Effects;
-use super::job::{count_end, give_back, restarts};
+use super::job::{count_end, count_unstarted, restarts};
 use super::live::{Live, Place};
 use super::state::{Job, State};
 use super::timers::Due;
@@ -54,6 +54,8 @@ impl State {
             pod.place = Place::Refused(at);
             let (refusals, stopping) = (pod.refusals, pod.stopping);
             self.sched.on_ended(worker, false);
+            // Kubernetes leaves such a pod on its node; here it is placed again.
+            self.sched.release(id);
             if stopping {
                 self.end_refused(id, refusal.slot, fx);
                 continue;
@@ -77,12 +79,10 @@ impl State {
         let mut pod = self.pods.remove(slot);
         // A deleted Job had no pods any more when it went.
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        give_back(job, &mut pod);
         restarts::forget(job, pod.ordinal);
-        let end = pod.end(Counted::Dropped, self.now);
-        self.record(fx, Fact::PodsEnded { job: id, ends: vec![end] });
-        self.record(fx, Fact::PodsRemoved { job: id, ordinals: vec![pod.ordinal] });
-        self.dirty.insert(id);
+        let mut end = pod.end(Counted::Dropped, self.now);
+        end.counted = count_unstarted(job, &mut pod, &end);
+        self.record_ends(id, vec![end], fx);
     }
 
     /// The time of a pod has come whose start was refused or whose container ended.
@@ -101,35 +101,57 @@ impl State {
 
     fn on_exits(&mut self, worker: u32, id: JobId, exits: Vec<Exit>, fx: &mut Effects) {
         let mut ends = Vec::with_capacity(exits.len());
-        let (mut gone, mut restarting) = (Vec::new(), Vec::new());
+        let mut restarting = Vec::new();
         for exit in exits {
             let pod = self.pods.named(exit.slot, id, exit.ordinal);
             let template = self.jobs.get(&id).map(|job| &job.spec.template).filter(|_| !pod.stopping);
             if template.is_some_and(|template| template.restarts_after(exit.exit_code)) {
                 self.sched.on_ended(worker, pod.is_running());
+                self.sched.release(id);
                 restarting.push(exit);
                 continue;
             }
             let mut pod = self.pods.remove(exit.slot);
             self.sched.on_ended(worker, pod.is_running());
+            self.sched.release(id);
             // A deleted Job had no pods any more when it went.
             let Some(job) = self.jobs.get_mut(&id) else { continue };
-            if pod.stopping {
-                gone.push(exit.ordinal);
-            }
             ends.push(end_of(job, &mut pod, exit));
         }
         if !restarting.is_empty() {
             self.on_restartable(id, restarting, fx);
         }
+        self.record_ends(id, ends, fx);
+    }
+
+    /// Pods have ended; those that were deleted are gone, unless something keeps them.
+    pub(super) fn record_ends(&mut self, id: JobId, ends: Vec<PodEnd>, fx: &mut Effects) {
         if ends.is_empty() {
             return;
         }
+        let deleted = ends.iter().filter(|end| end.was_stopping).map(|end| end.ordinal).collect();
         self.record(fx, Fact::PodsEnded { job: id, ends });
-        if !gone.is_empty() {
-            self.record(fx, Fact::PodsRemoved { job: id, ordinals: gone });
-        }
+        // Which failures are not counted is known only now.
+        self.part_with(id, deleted, fx);
         self.dirty.insert(id);
+    }
+
+    /// Pods that were deleted and have ended go, unless something keeps them: those go once nothing does.
+    pub(super) fn part_with(&mut self, id: JobId, mut ordinals: Vec<u32>, fx: &mut Effects) {
+        let job = self.job(id);
+        ordinals.retain(|ordinal| {
+            let goes = job.may_go(*ordinal);
+            if goes {
+                job.doomed.remove(ordinal);
+                job.touched.remove(ordinal);
+            } else {
+                job.doomed.insert(*ordinal);
+            }
+            goes
+        });
+        if !ordinals.is_empty() {
+            self.record(fx, Fact::PodsRemoved { job: id, ordinals });
+        }
     }
 }
 

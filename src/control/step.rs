@@ -23,6 +23,7 @@ impl State {
                     let reply = job::rerun(self, *rerun, fx);
                     fx.replies.push((ticket, reply));
                 }
+                Input::ChangePod(ticket, change) => self.on_change_pod(ticket, *change, fx),
                 Input::CreateDoc(ticket, new) => self.on_create_doc(ticket, new, fx),
                 Input::UpdateDoc(ticket, change) => self.on_update_doc(ticket, change, fx),
                 Input::DeleteDoc(ticket, delete) => self.on_delete_doc(ticket, delete, fx),
@@ -43,6 +44,7 @@ impl State {
         }
         self.expire_events(fx);
         self.hand_out(fx);
+        self.tell_misfits(fx);
         self.watch_room(fx);
     }
 

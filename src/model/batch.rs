@@ -14,6 +14,8 @@ pub enum Kind {
     Namespace,
     /// scheduling.k8s.io/v1 PriorityClass.
     PriorityClass,
+    /// core/v1 Node: what a client wrote of it.
+    Node,
 }
 
 /// A document as it is from `rv` on.
@@ -121,14 +123,16 @@ mod tests {
     use super::*;
     use crate::base::{JobId, NO_INDEX, Time, Uid};
     use crate::model::{
-        Backoff, Condition, ConditionReason, ConditionType, ContainerExit, Counted, EngineKind, Event, EventNote,
-        IndexRun, LogExtent, PodEnd, PodPriority, PreemptionPolicy, Reason, Terminated, Waiting,
+        Backoff, Claim, Condition, ConditionReason, ConditionType, ContainerExit, Counted, DeletedPod, EngineKind,
+        Event, EventNote, IndexRun, LogExtent, PodEnd, PodPriority, PreemptionPolicy, Reason, Terminated, Unplaced,
+        Waiting,
     };
 
     /// One fact of every variant, with every kind of field at a telling value.
     fn every_fact() -> Vec<Fact> {
         let job = JobId(7);
         let at = Time(1_795_405_437_123);
+        let unplaced = Unplaced { since: at, why: "full".into() };
         vec![
             Fact::JobCreated { job, uid: Uid(1 << 100), namespace: "default".into(), name: "pi".into(), at },
             Fact::JobChanged { job },
@@ -209,6 +213,26 @@ mod tests {
             Fact::ContainersRestarted { job, ordinals: vec![3, 300] },
             Fact::Recorded { event: Event { job, at, note: EventNote::Resumed } },
             Fact::IndexesRerun { job, at, indexes: vec![IndexRun { first: 300, count: 2 }], goes_on: true },
+            Fact::PodsDeleted {
+                job,
+                at,
+                pods: vec![DeletedPod {
+                    ordinal: 4,
+                    index: 300,
+                    grace_s: 300,
+                    was_ready: true,
+                    counted: Counted::Held,
+                    evicted: true,
+                }],
+            },
+            Fact::EndedPodsRemoved { job, ordinals: 300 },
+            Fact::JobOrphaned { job, at, ordinals: 300 },
+            Fact::PodChanged { job, ordinal: 4, meta: Some("{}".into()), claim: Claim::Left { was_ready: true } },
+            Fact::Unplaced { job, unplaced: Some(unplaced) },
+            Fact::PodUngated { job, ordinal: 4 },
+            Fact::Recorded {
+                event: Event { job, at, note: EventNote::Unschedulable { ordinal: 3, index: 300, why: "full".into() } },
+            },
         ]
     }
 

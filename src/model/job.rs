@@ -1,10 +1,11 @@
 //! What is kept of a Job beside its document, and how facts change it.
 
-use super::fact::{Counted, Fact, IndexRun, PodEnd};
+use super::fact::{Claim, Counted, DeletedPod, Fact, IndexRun, PodEnd};
 use super::per_index::{IndexFailures, PerIndex};
 use super::priority::Placement;
 use crate::base::{IndexSet, JobId, NO_INDEX, Time, Uid};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// kubernetes: `batch/v1 JobConditionType`.
@@ -183,8 +184,9 @@ pub struct JobRecord {
     pub status: Arc<JobStatus>,
     /// Failures by index, of a Job that limits them.
     pub per_index: Option<Arc<PerIndex>>,
-    /// How its pods stand in line. The store writes it after the record, so that rows without it are read.
-    #[serde(skip)]
+    /// Pods that have not ended and left the Job: they are in none of its counters.
+    pub strays: BTreeSet<u32>,
+    /// How its pods stand in line.
     pub placement: Placement,
 }
 
@@ -205,6 +207,7 @@ impl JobRecord {
             backoff: Backoff::default(),
             status: Arc::default(),
             per_index: None,
+            strays: BTreeSet::new(),
             placement: Placement::default(),
         })
     }
@@ -222,7 +225,10 @@ impl JobRecord {
                     self.next_index = self.next_index.max(run.first + run.count);
                 }
             }
-            Fact::PodsStarted { pods, .. } => self.status_mut().ready += len(pods),
+            Fact::PodsStarted { pods, .. } => {
+                let ready = self.count_own(pods.iter().map(|(ordinal, ..)| *ordinal));
+                self.status_mut().ready += ready;
+            }
             Fact::PodsStopping { ordinals, ready, counted_failed, .. } => {
                 let status = self.status_mut();
                 status.active -= len(ordinals);
@@ -233,12 +239,7 @@ impl JobRecord {
                 }
             }
             Fact::PodsEnded { ends, .. } => {
-                if let Some(per_index) = &mut self.per_index {
-                    let per_index = Arc::make_mut(per_index);
-                    ends.iter().for_each(|end| per_index.end(end));
-                }
-                let status = self.status_mut();
-                ends.iter().for_each(|end| status.end(end));
+                ends.iter().for_each(|end| self.end(end));
             }
             Fact::BackoffSet { backoff, .. } => self.backoff = *backoff,
             Fact::ConditionSet { condition, .. } => self.status_mut().set(condition),
@@ -258,8 +259,27 @@ impl JobRecord {
             }
             Fact::IndexesRerun { at, indexes, goes_on, .. } => self.rerun(*at, indexes, *goes_on),
             Fact::ContainersExited { exits, .. } => {
-                let ready = exits.iter().filter(|exit| exit.was_ready).count();
-                self.status_mut().ready -= u32::try_from(ready).expect("no more than there are pods");
+                let were_ready = exits.iter().filter(|exit| exit.was_ready);
+                let ready = self.count_own(were_ready.map(|exit| exit.ordinal));
+                self.status_mut().ready -= ready;
+            }
+            Fact::PodsDeleted { at, pods, .. } => pods.iter().for_each(|pod| self.delete(pod, *at)),
+            Fact::PodChanged { ordinal, claim: Claim::Left { was_ready }, .. } => {
+                self.strays.insert(*ordinal);
+                let status = self.status_mut();
+                status.active -= 1;
+                status.ready -= u32::from(*was_ready);
+            }
+            Fact::PodChanged { ordinal, claim: Claim::Joined { is_ready }, .. } => {
+                self.strays.remove(ordinal);
+                let status = self.status_mut();
+                status.active += 1;
+                status.ready += u32::from(*is_ready);
+            }
+            Fact::Unplaced { unplaced, .. } => self.placement.unplaced = unplaced.clone(),
+            Fact::JobOrphaned { ordinals, .. } => {
+                self.rv = rv + u64::from(*ordinals);
+                self.placement.orphaned = true;
             }
             Fact::PriorityResolved { priority, .. } => self.placement.priority = Some(priority.clone()),
             Fact::NoRoom { since, .. } => self.placement.no_room = *since,
@@ -267,11 +287,53 @@ impl JobRecord {
             Fact::JobRemoved { ordinals, .. } => self.rv = rv + u64::from(*ordinals),
             Fact::PodsWaiting { .. }
             | Fact::PodsRemoved { .. }
+            | Fact::EndedPodsRemoved { .. }
+            | Fact::PodChanged { claim: Claim::Same, .. }
+            | Fact::PodUngated { .. }
             | Fact::Recorded { .. }
             | Fact::DocWritten
             | Fact::ContainersRestarted { .. }
             | Fact::EventsExpired { .. } => {}
         }
+    }
+
+    /// How many of these pods did not leave the Job.
+    fn count_own(&self, ordinals: impl Iterator<Item = u32>) -> u32 {
+        ordinals.filter(|ordinal| !self.strays.contains(ordinal)).map(|_| 1).sum()
+    }
+
+    fn delete(&mut self, pod: &DeletedPod, at: Time) {
+        if pod.counted == Counted::Strayed {
+            return;
+        }
+        let status = self.status_mut();
+        status.active -= 1;
+        status.terminating += 1;
+        status.ready -= u32::from(pod.was_ready);
+        self.count(pod.counted, pod.index, pod.ordinal, at);
+    }
+
+    fn end(&mut self, end: &PodEnd) {
+        if end.counted == Counted::Strayed {
+            self.strays.remove(&end.ordinal);
+            return;
+        }
+        let status = self.status_mut();
+        if end.was_stopping {
+            status.terminating -= 1;
+        } else {
+            status.active -= 1;
+            status.ready -= u32::from(end.was_ready);
+        }
+        self.count(end.counted, end.index, end.ordinal, end.finished());
+    }
+
+    /// A pod that failed or succeeded at that time.
+    fn count(&mut self, counted: Counted, index: u32, ordinal: u32, at: Time) {
+        if let Some(per_index) = &mut self.per_index {
+            Arc::make_mut(per_index).count(counted, index, ordinal, at);
+        }
+        self.status_mut().count(counted, index);
     }
 
     fn rerun(&mut self, at: Time, indexes: &[IndexRun], goes_on: bool) {
@@ -302,28 +364,22 @@ impl JobRecord {
 }
 
 impl JobStatus {
-    fn end(&mut self, end: &PodEnd) {
-        if end.was_stopping {
-            self.terminating -= 1;
-        } else {
-            self.active -= 1;
-            self.ready -= u32::from(end.was_ready);
-        }
-        match end.counted {
+    fn count(&mut self, counted: Counted, index: u32) {
+        match counted {
             Counted::Succeeded => {
                 self.succeeded += 1;
-                if end.index != NO_INDEX {
-                    let new = self.completed.insert(end.index);
-                    debug_assert!(new, "index {} succeeded twice", end.index);
+                if index != NO_INDEX {
+                    let new = self.completed.insert(index);
+                    debug_assert!(new, "index {index} succeeded twice");
                 }
             }
             Counted::Failed => self.failed += 1,
             Counted::IndexFailed => {
                 self.failed += 1;
                 let failed = self.failed_indexes.as_mut().expect("a Job that limits the failures of each index");
-                failed.insert(end.index);
+                failed.insert(index);
             }
-            Counted::Ignored | Counted::Dropped | Counted::Held | Counted::HeldIgnored => {}
+            Counted::Ignored | Counted::Dropped | Counted::Held | Counted::HeldIgnored | Counted::Strayed => {}
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Invariant: only indexes that failed and may run again, and pods whose failure is not counted yet, take any room.
 
-use super::fact::{Counted, PodEnd};
+use super::fact::Counted;
 use crate::base::Time;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -68,22 +68,22 @@ impl PerIndex {
         self.failed_once.get(&held.index).is_some_and(|failed| failed.ordinal == ordinal)
     }
 
-    pub(super) fn end(&mut self, end: &PodEnd) {
-        let counts = match end.counted {
+    /// What a pod counts for that ended, or was deleted, at that time.
+    pub(super) fn count(&mut self, counted: Counted, index: u32, ordinal: u32, at: Time) {
+        let counts = match counted {
             Counted::Succeeded | Counted::IndexFailed => {
-                self.failed_once.remove(&end.index);
+                self.failed_once.remove(&index);
                 return;
             }
             Counted::Held => true,
             Counted::HeldIgnored => false,
-            Counted::Failed | Counted::Ignored | Counted::Dropped => return,
+            Counted::Failed | Counted::Ignored | Counted::Dropped | Counted::Strayed => return,
         };
-        let mut failures = self.failures(end.index);
+        let mut failures = self.failures(index);
         failures.counted += u32::from(counts);
         failures.ignored += u32::from(!counts);
-        let failed = FailedOnce { failures, ordinal: end.ordinal, last: end.finished() };
-        self.failed_once.insert(end.index, failed);
-        self.held.insert(end.ordinal, HeldPod { index: end.index, counts });
+        self.failed_once.insert(index, FailedOnce { failures, ordinal, last: at });
+        self.held.insert(ordinal, HeldPod { index, counts });
         self.held_failures += u32::from(counts);
     }
 

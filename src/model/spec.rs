@@ -2,6 +2,8 @@
 //!
 //! [`JobSpec::from_doc`] reads the canonical document that `api` validated and stored, at creation and again at boot.
 
+use super::life::Life;
+use super::node::{Needs, NodeRequirement, NodeTerm, Toleration};
 use super::priority::PreemptionPolicy;
 use crate::base::{IndexSet, Quantity};
 use serde::Deserialize;
@@ -123,6 +125,26 @@ pub struct ContainerRestarts {
     pub rules: Vec<OnExitCodes>,
 }
 
+/// kubernetes: `metav1.LabelSelector`; an empty one takes everything.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Selector {
+    /// Labels with their values.
+    pub match_labels: BTreeMap<String, String>,
+    /// Rules about labels: `In`, `NotIn`, `Exists` and `DoesNotExist`.
+    pub match_expressions: Vec<NodeRequirement>,
+}
+
+impl Selector {
+    /// Whether it takes an object with these labels.
+    #[must_use]
+    pub fn takes(&self, labels: &BTreeMap<String, String>) -> bool {
+        let has = |(key, value): (&String, &String)| labels.get(key) == Some(value);
+        let holds = |rule: &NodeRequirement| rule.holds(labels.get(&rule.key).map(String::as_str));
+        self.match_labels.iter().all(has) && self.match_expressions.iter().all(holds)
+    }
+}
+
 /// The part of a JobSpec that decides something.
 #[derive(Clone, PartialEq, Debug)]
 pub struct JobSpec {
@@ -156,6 +178,10 @@ pub struct JobSpec {
     pub backoff_delays: BackoffDelays,
     /// The pod template; shared with what workers are given.
     pub template: Arc<PodTemplate>,
+    /// What keeps the Job, and whether it is being deleted.
+    pub life: Life,
+    /// Whose pods are the Job's.
+    pub selector: Selector,
 }
 
 /// The part of a pod template that a worker needs.
@@ -193,6 +219,8 @@ pub struct PodTemplate {
     pub priority: Option<i32>,
     /// `preemptionPolicy`, which must be that of the class.
     pub preemption_policy: Option<PreemptionPolicy>,
+    /// What it asks of a node; `None` when that is nothing.
+    pub needs: Option<Box<Needs>>,
 }
 
 impl PodTemplate {
@@ -326,6 +354,8 @@ impl JobSpec {
             ttl_s: spec.ttl_seconds_after_finished,
             backoff_delays: doc.metadata.backoff_delays()?,
             template: Arc::new(spec.template.read()?),
+            life: doc.metadata.life(),
+            selector: spec.selector.unwrap_or_default(),
         })
     }
 
@@ -364,8 +394,9 @@ pub fn duration_ms(text: &str) -> Option<u64> {
 mod raw {
     use super::{
         BACKOFF_BASE_ANNOTATION, BACKOFF_MAX_ANNOTATION, BTreeMap, BackoffDelays, CompletionMode, ContainerRestarts,
-        Deserialize, EnvValue, FUEL_ANNOTATION, FailureAction, FieldPath, IndexSet, OnExitCodes, PodConditionPattern,
-        PreemptionPolicy, Quantity, RestartPolicy, SpecError, SuccessRule, duration_ms,
+        Deserialize, EnvValue, FUEL_ANNOTATION, FailureAction, FieldPath, IndexSet, Needs, NodeTerm, OnExitCodes,
+        PodConditionPattern, PreemptionPolicy, Quantity, RestartPolicy, SpecError, SuccessRule, Toleration,
+        duration_ms,
     };
 
     #[derive(Deserialize)]
@@ -376,12 +407,20 @@ mod raw {
     }
 
     #[derive(Deserialize, Default)]
+    #[serde(rename_all = "camelCase")]
     pub(super) struct JobMetadata {
         #[serde(default)]
         annotations: BTreeMap<String, String>,
+        #[serde(default)]
+        finalizers: Vec<String>,
+        deletion_timestamp: Option<String>,
     }
 
     impl JobMetadata {
+        pub(super) fn life(self) -> super::Life {
+            super::Life { finalizers: self.finalizers, is_deleted: self.deletion_timestamp.is_some() }
+        }
+
         pub(super) fn backoff_delays(&self) -> Result<BackoffDelays, SpecError> {
             let delay = |field: &'static str, default| match self.annotations.get(field) {
                 None => Ok(default),
@@ -413,6 +452,7 @@ mod raw {
         pub(super) success_policy: Option<SuccessPolicy>,
         pub(super) managed_by: Option<String>,
         pub(super) ttl_seconds_after_finished: Option<u32>,
+        pub(super) selector: Option<super::Selector>,
         pub(super) template: Template,
     }
 
@@ -511,6 +551,68 @@ mod raw {
         preemption_policy: Option<PreemptionPolicy>,
         #[serde(default)]
         restart_policy: RestartPolicy,
+        #[serde(default)]
+        node_selector: BTreeMap<String, String>,
+        #[serde(default)]
+        affinity: Affinity,
+        #[serde(default)]
+        scheduling_gates: Vec<Gate>,
+        #[serde(default)]
+        tolerations: Vec<Toleration>,
+    }
+
+    #[derive(Deserialize, Default)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Affinity {
+        node_affinity: NodeAffinity,
+    }
+
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct NodeAffinity {
+        #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution")]
+        required: Option<NodeTerms>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct NodeTerms {
+        #[serde(default)]
+        node_selector_terms: Vec<NodeTerm>,
+    }
+
+    #[derive(Deserialize)]
+    struct Gate {
+        name: String,
+    }
+
+    impl PodSpec {
+        /// kubernetes: requests default to limits, resource by resource (`SetDefaults_Pod`).
+        fn needs(&mut self) -> Result<Option<Box<Needs>>, SpecError> {
+            let mut needs = Needs {
+                selector: std::mem::take(&mut self.node_selector),
+                terms: self.affinity.node_affinity.required.take().map(|terms| terms.node_selector_terms),
+                gates: self.scheduling_gates.drain(..).map(|gate| gate.name).collect(),
+                tolerates_cordon: self.tolerations.iter().any(Toleration::is_of_cordon),
+                ..Needs::default()
+            };
+            for resources in self.containers.iter().map(|container| &container.resources) {
+                let limits = resources.limits.iter().filter(|(name, _)| !resources.requests.contains_key(*name));
+                for (name, text) in resources.requests.iter().chain(limits) {
+                    let unusable = |_| SpecError::Field { field: "resources.requests", value: text.clone() };
+                    let quantity = text.parse::<Quantity>().map_err(unusable)?;
+                    match name.as_str() {
+                        "cpu" => needs.cpu_m = needs.cpu_m.saturating_add(quantity.millis()),
+                        "memory" => needs.memory_bytes = needs.memory_bytes.saturating_add(quantity.units()),
+                        // What is written is not counted here.
+                        "ephemeral-storage" => {}
+                        other if quantity.units() > 0 => needs.others.push(other.to_owned()),
+                        _ => {}
+                    }
+                }
+            }
+            Ok((needs != Needs::default()).then(|| Box::new(needs)))
+        }
     }
 
     fn grace_default() -> u32 {
@@ -583,7 +685,8 @@ mod raw {
     }
 
     impl Template {
-        pub(super) fn read(self) -> Result<super::PodTemplate, SpecError> {
+        pub(super) fn read(mut self) -> Result<super::PodTemplate, SpecError> {
+            let needs = self.spec.needs()?;
             let container = self
                 .spec
                 .containers
@@ -620,6 +723,7 @@ mod raw {
                 priority_class: self.spec.priority_class_name,
                 priority: self.spec.priority,
                 preemption_policy: self.spec.preemption_policy,
+                needs,
             })
         }
     }

@@ -37,7 +37,7 @@ fn folded(last_rv: u64) -> Fold {
             number: 0,
             records: vec![record],
             messages: vec![],
-            stops: vec![],
+            marks: vec![],
             failures: vec![],
             restarts: vec![],
         }],
@@ -143,7 +143,7 @@ fn pieces(last_rv: u64, state: u64) -> [Fold; 3] {
             number,
             records: vec![record],
             messages: vec![],
-            stops: vec![],
+            marks: vec![],
             failures: vec![],
             restarts: vec![],
         };
@@ -192,7 +192,7 @@ fn what_a_fold_replaced_is_deleted_piece_by_piece_and_nothing_else() {
             number,
             records: vec![record],
             messages: vec![],
-            stops: vec![],
+            marks: vec![],
             failures: vec![],
             restarts: vec![],
         }

@@ -7,8 +7,8 @@ use super::doc::JobDoc;
 use super::objects::PodObject;
 use crate::base::{JobId, NO_INDEX, Time};
 use crate::model::{
-    CHUNK_PODS, Chunk, ContainerExit, Counted, EngineKind, IndexFailures, LogExtent, Phase, PodEnd, PodRecord, Reason,
-    Restarts, Waiting,
+    CHUNK_PODS, Chunk, ContainerExit, Counted, DeletedPod, EngineKind, IndexFailures, LogExtent, Phase, PodEnd,
+    PodMark, PodRecord, Reason, Restarts, Waiting,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Extra {
     pub(super) message: Option<Arc<str>>,
-    pub(super) stop: Option<Time>,
+    pub(super) mark: Option<Arc<PodMark>>,
     pub(super) failures: IndexFailures,
     pub(super) restarts: Option<Arc<Restarts>>,
 }
@@ -25,8 +25,9 @@ pub(super) struct Extra {
 impl Extra {
     /// What a pod has beside its record, if it has anything.
     fn of(pod: &PodObject) -> Option<Self> {
-        let PodObject { message, stop, failures, restarts, .. } = pod;
-        let extra = Self { message: message.clone(), stop: *stop, failures: *failures, restarts: restarts.clone() };
+        let PodObject { message, mark, failures, restarts, .. } = pod;
+        let (message, mark, restarts) = (message.clone(), mark.clone(), restarts.clone());
+        let extra = Self { message, mark, failures: *failures, restarts };
         (extra != Self::default()).then_some(extra)
     }
 }
@@ -45,8 +46,8 @@ impl PodChunk {
         for (ordinal, message) in &chunk.messages {
             extras.entry(*ordinal).or_default().message = Some(Arc::from(&**message));
         }
-        for (ordinal, stop) in &chunk.stops {
-            extras.entry(*ordinal).or_default().stop = Some(*stop);
+        for (ordinal, mark) in &chunk.marks {
+            extras.entry(*ordinal).or_default().mark = Some(Arc::new(mark.clone()));
         }
         for (ordinal, failures) in &chunk.failures {
             extras.entry(*ordinal).or_default().failures = *failures;
@@ -64,7 +65,7 @@ impl PodChunk {
             number,
             records: self.records.clone(),
             messages: self.extras.iter().filter_map(of).collect(),
-            stops: self.extras.iter().filter_map(|(ordinal, extra)| Some((*ordinal, extra.stop?))).collect(),
+            marks: self.extras.iter().filter_map(mark_of).collect(),
             failures: self.extras.iter().filter_map(failures_of).collect(),
             restarts: self.extras.iter().filter_map(restarts_of).collect(),
         }
@@ -82,9 +83,13 @@ impl PodChunk {
     /// The pod at `place`, as it is now.
     pub(super) fn object(&self, place: usize, job: &Arc<JobDoc>) -> PodObject {
         let record = self.records[place];
-        let Extra { message, stop, failures, restarts } = self.extras.get(&record.ordinal).cloned().unwrap_or_default();
-        PodObject { record, message, stop, failures, restarts, job: Arc::clone(job) }
+        let Extra { message, mark, failures, restarts } = self.extras.get(&record.ordinal).cloned().unwrap_or_default();
+        PodObject { record, message, mark, failures, restarts, job: Arc::clone(job) }
     }
+}
+
+fn mark_of((ordinal, extra): (&u32, &Extra)) -> Option<(u32, PodMark)> {
+    Some((*ordinal, PodMark::clone(extra.mark.as_deref()?)))
 }
 
 fn failures_of((ordinal, extra): (&u32, &Extra)) -> Option<(u32, IndexFailures)> {
@@ -113,6 +118,11 @@ pub(super) enum PodStep<'a> {
     Started(Time, EngineKind),
     Waiting(&'a Waiting),
     Stopping(Time),
+    Deleted(Time, &'a DeletedPod),
+    /// Its Job is gone and it is kept: the part of it that changed is the Job's.
+    Orphaned,
+    Changed(Option<&'a str>),
+    Ungated,
     Ended(&'a PodEnd),
     Released,
     ContainerExited(&'a ContainerExit),
@@ -151,6 +161,16 @@ impl Pods {
             self.push(skipped, first + count - next);
             next += 1;
         }
+    }
+
+    /// Whether a client changed the metadata of any pod, or may have.
+    pub(super) fn has_marks(&self) -> bool {
+        self.chunks.iter().any(|chunk| !chunk.extras.is_empty())
+    }
+
+    /// What is marked of pods that are there.
+    pub(super) fn marks(&self) -> impl Iterator<Item = (u32, PodMark)> + '_ {
+        self.chunks.iter().flat_map(|chunk| chunk.extras.iter().filter_map(mark_of))
     }
 
     pub(super) fn next_ordinal(&self) -> u32 {
@@ -234,7 +254,19 @@ impl PodObject {
             }
             PodStep::Stopping(at) => {
                 record.flags |= PodRecord::STOPPING;
-                self.stop = Some(at);
+                self.mark().stop = Some(at);
+            }
+            PodStep::Deleted(at, pod) => {
+                record.flags |= PodRecord::STOPPING;
+                let mark = self.mark();
+                (mark.stop, mark.grace_s) = (Some(at), Some(pod.grace_s));
+                mark.evicted |= pod.evicted;
+            }
+            PodStep::Orphaned => {}
+            PodStep::Ungated => self.mark().ungated = true,
+            PodStep::Changed(meta) => {
+                self.mark().meta = meta.map(Box::from);
+                self.mark.take_if(|mark| **mark == PodMark::default());
             }
             PodStep::Ended(end) => self.end(end),
             PodStep::Released => record.flags &= !PodRecord::HELD,
@@ -270,6 +302,27 @@ impl PodObject {
             is_waiting: true,
             last: exit.terminated.clone(),
         }));
+    }
+
+    fn mark(&mut self) -> &mut PodMark {
+        Arc::make_mut(self.mark.get_or_insert_default())
+    }
+
+    /// As it is when a client deletes it now.
+    #[must_use]
+    pub fn deleted_at(&self, at: Time, grace_s: u32) -> Self {
+        let mut deleted = self.clone();
+        let pod = DeletedPod { grace_s, ..DeletedPod::ended(self.record.ordinal) };
+        deleted.apply(self.record.rv, PodStep::Deleted(at, &pod));
+        deleted
+    }
+
+    /// As it is with other metadata.
+    #[must_use]
+    pub fn with_meta(&self, meta: Box<str>) -> Self {
+        let mut changed = self.clone();
+        changed.apply(self.record.rv, PodStep::Changed(Some(&meta)));
+        changed
     }
 
     fn end(&mut self, end: &PodEnd) {

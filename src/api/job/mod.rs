@@ -29,7 +29,8 @@ use serde_json::Value;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 pub(super) use validate::{
-    label_value, qualified_name, validate_meta_of_cluster, validate_meta_update, validate_of_namespace,
+    label_value, qualified_name, validate_finalizers, validate_meta_of_cluster, validate_meta_update,
+    validate_of_namespace,
 };
 
 const JOB: Expected = Expected {

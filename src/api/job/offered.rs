@@ -8,6 +8,7 @@ use crate::api::field::{FieldErrors, quoted};
 use crate::model::{
     BACKOFF_BASE_ANNOTATION, BACKOFF_MAX_ANNOTATION, BackoffDelays, FUEL_ANNOTATION, FieldPath, duration_ms,
 };
+use crate::view::NODE_NAME;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
@@ -97,7 +98,7 @@ const TABLE: &[(&str, Rule)] = &[
     // The server drops these two before it stores a Job.
     ("metadata.managedFields", Kept),
     ("metadata.selfLink", Kept),
-    ("metadata.finalizers", Refused("finalizers")),
+    ("metadata.finalizers", Kept),
     ("metadata.ownerReferences", Refused("garbage collection by owner")),
     ("spec", Inside),
     ("spec.activeDeadlineSeconds", Kept),
@@ -135,7 +136,10 @@ const TABLE: &[(&str, Rule)] = &[
     ("spec.template.metadata.uid", Kept),
     ("spec.template.spec", Inside),
     ("spec.template.spec.activeDeadlineSeconds", Refused("a deadline for each pod")),
-    ("spec.template.spec.affinity", Refused("choosing a node")),
+    ("spec.template.spec.affinity", Inside),
+    ("spec.template.spec.affinity.nodeAffinity", Kept),
+    ("spec.template.spec.affinity.podAffinity", Refused("choosing a node by its pods")),
+    ("spec.template.spec.affinity.podAntiAffinity", Refused("choosing a node by its pods")),
     ("spec.template.spec.automountServiceAccountToken", When(is_false, "API credentials in a pod")),
     ("spec.template.spec.containers", First("more than one container in a pod")),
     ("spec.template.spec.dnsConfig", Refused("name servers of a pod")),
@@ -151,8 +155,8 @@ const TABLE: &[(&str, Rule)] = &[
     ("spec.template.spec.hostnameOverride", Refused("host names of a pod")),
     ("spec.template.spec.imagePullSecrets", Refused("secrets for registries")),
     ("spec.template.spec.initContainers", Refused("init containers")),
-    ("spec.template.spec.nodeName", Refused("choosing a node")),
-    ("spec.template.spec.nodeSelector", Refused("choosing a node")),
+    ("spec.template.spec.nodeName", When(|value| is_word(value, NODE_NAME), "another node")),
+    ("spec.template.spec.nodeSelector", Kept),
     ("spec.template.spec.os", Refused("choosing an operating system")),
     ("spec.template.spec.overhead", Refused("runtime classes")),
     ("spec.template.spec.preemptionPolicy", Kept),
@@ -167,7 +171,7 @@ const TABLE: &[(&str, Rule)] = &[
         "spec.template.spec.schedulerName",
         When(|value| is_word(value, "default-scheduler"), "pods placed by another scheduler"),
     ),
-    ("spec.template.spec.schedulingGates", Refused("scheduling gates")),
+    ("spec.template.spec.schedulingGates", Kept),
     ("spec.template.spec.schedulingGroup", Refused("scheduling groups")),
     ("spec.template.spec.securityContext", When(is_empty, "security contexts; every pod is a sandbox already")),
     ("spec.template.spec.serviceAccount", When(|value| is_word(value, "default"), "service accounts")),
@@ -176,9 +180,9 @@ const TABLE: &[(&str, Rule)] = &[
     ("spec.template.spec.shareProcessNamespace", When(is_false, "processes in a pod")),
     ("spec.template.spec.subdomain", Refused("host names of a pod")),
     ("spec.template.spec.terminationGracePeriodSeconds", AtMost(GRACE_SECONDS_MAX)),
-    // There is one node and it has no taint.
+    // There is one node, and its only taint is that of a cordon.
     ("spec.template.spec.tolerations", Kept),
-    ("spec.template.spec.topologySpreadConstraints", Refused("choosing a node")),
+    ("spec.template.spec.topologySpreadConstraints", Refused("choosing a node by its pods")),
     ("spec.template.spec.volumes", Refused("volumes")),
     ("spec.template.spec.containers[]", Inside),
     ("spec.template.spec.containers[].args", Kept),

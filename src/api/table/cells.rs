@@ -150,7 +150,11 @@ pub(super) fn pod(pod: &PodObject, now: Time, out: &mut String) {
     let record = &pod.record;
     text(&pod.name(), out);
     next(if is_running(record) { "1/1" } else { "0/1" }, out);
-    pod_status(record, out);
+    if pod.is_gated() && !record.has(PodRecord::STOPPING) {
+        next("SchedulingGated", out);
+    } else {
+        pod_status(record, out);
+    }
     match &pod.restarts {
         // kubernetes: `printPod`, the count and the age of the last one.
         Some(restarts) if restarts.count > 0 => {
@@ -161,7 +165,7 @@ pub(super) fn pod(pod: &PodObject, now: Time, out: &mut String) {
     shown(Age::since(record.created, now), out);
     // Guests have no address but the server's, from their start on.
     next(if record.phase == Phase::Pending { NONE } else { "127.0.0.1" }, out);
-    next(NODE_NAME, out);
+    next(if pod.is_placed() { NODE_NAME } else { NONE }, out);
     next(NONE, out);
     next(NONE, out);
 }

@@ -6,9 +6,11 @@
 
 mod delete;
 mod jobs;
+mod nodes;
 mod options;
 mod patch;
 mod plain;
+mod pods;
 mod rerun;
 #[cfg(test)]
 mod tests;
@@ -21,7 +23,9 @@ use crate::control::WriteError;
 use crate::engine::{RequestError, now};
 use axum::response::Response;
 pub(super) use jobs::{create as create_job, delete as delete_job, patch as patch_job, update as update_job};
+pub(super) use nodes::patch as patch_node;
 pub(super) use plain::{create as create_plain, delete as delete_plain, patch as patch_plain, update as update_plain};
+pub(super) use pods::{delete as delete_pod, evict as evict_pod, patch as patch_pod, update as update_pod};
 pub(super) use rerun::rerun as rerun_job;
 use serde_json::{Value, json};
 

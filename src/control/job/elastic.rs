@@ -3,7 +3,7 @@
 //! What is known of indexes that are out of range is dropped: when `completions` rises again, they run again. Failures stay
 //! counted.
 
-use super::{indexes, success_policy};
+use super::{held, indexes, success_policy};
 use crate::base::JobId;
 use crate::control::effects::Effects;
 use crate::control::state::State;
@@ -35,7 +35,5 @@ fn cut(state: &mut State, id: JobId, completions: u32, fx: &mut Effects) {
     let ordinals: Vec<u32> = held.filter(|(_, held)| held.index >= completions).map(|(ordinal, _)| *ordinal).collect();
     job.replaced.retain(|ordinal| !ordinals.contains(ordinal));
     state.record(fx, Fact::IndexesCut { job: id, completions });
-    if !ordinals.is_empty() {
-        state.record(fx, Fact::PodsReleased { job: id, ordinals, failed: 0 });
-    }
+    held::let_go(state, id, ordinals, 0, fx);
 }

@@ -41,6 +41,7 @@ impl EventBudget {
                 | EventNote::FailedScheduling { .. }
                 | EventNote::Suspended
                 | EventNote::Resumed
+                | EventNote::Unschedulable { .. }
         ) {
             return true;
         }

@@ -1,7 +1,7 @@
 //! What an end means for the Job (kubernetes: pod_failure_policy.go, matchPodFailurePolicy; calculateFailedIndexes).
 
 use super::{backoff, indexes, success_policy};
-use crate::base::NO_INDEX;
+use crate::base::{NO_INDEX, Time};
 use crate::control::live::Live;
 use crate::control::state::Job;
 use crate::model::{Counted, FailureAction, FailureRule, PodConditionPattern, PodEnd};
@@ -16,12 +16,17 @@ const FAILED_POD_CONDITIONS: [(&str, &str); 5] = [
     ("PodScheduled", "True"),
 ];
 
-/// The condition of a pod that was lost, evicted or deleted from outside.
+/// The condition of a pod that was lost or evicted.
 const DISRUPTION_TARGET: (&str, &str) = ("DisruptionTarget", "True");
 
 /// Decides how an end counts and keeps what the next sync must know of it.
 pub(in crate::control) fn count_end(job: &mut Job, pod: &mut Live, end: &PodEnd) -> Counted {
-    if pod.stopping || !job.index_counts(pod.index) {
+    if job.is_stray(pod.ordinal) {
+        return Counted::Strayed;
+    }
+    // What the controller stopped does not count; what a client deleted may count by its end.
+    let is_dropped = pod.stopping && !pod.counts_by_end;
+    if is_dropped || !job.index_counts(pod.index) {
         indexes::give_back(job, pod);
         return Counted::Dropped;
     }
@@ -31,6 +36,11 @@ pub(in crate::control) fn count_end(job: &mut Job, pod: &mut Live, end: &PodEnd)
         return Counted::Succeeded;
     }
     let found = first_match(job, end);
+    count_failed(job, pod, end, found)
+}
+
+/// A pod failed: what it counts for, and what becomes of its index.
+fn count_failed(job: &mut Job, pod: &mut Live, end: &PodEnd, found: Option<Match>) -> Counted {
     let counted = count_failure(job, end, found);
     match counted {
         Counted::IndexFailed => pod.holds_index = false,
@@ -40,9 +50,40 @@ pub(in crate::control) fn count_end(job: &mut Job, pod: &mut Live, end: &PodEnd)
     counted
 }
 
+/// A client deletes a pod that has not ended: what it counts for at once. Of those that Kubernetes replaces only once they
+/// have failed, the end counts (kubernetes: `isPodFailed`, `onlyReplaceFailedPods`).
+pub(in crate::control) fn count_deletion(job: &mut Job, pod: &mut Live, now: Time) -> Counted {
+    if job.is_stray(pod.ordinal) {
+        return Counted::Strayed;
+    }
+    if !job.index_counts(pod.index) {
+        indexes::give_back(job, pod);
+        return Counted::Dropped;
+    }
+    if job.spec.only_replace_failed {
+        pod.counts_by_end = true;
+        return Counted::Dropped;
+    }
+    let end = pod.end(Counted::Dropped, now);
+    count_failed(job, pod, &end, None)
+}
+
+/// A deleted pod ends that never ran: it failed, unless it counts already. Nothing of it has an exit code.
+pub(in crate::control) fn count_unstarted(job: &mut Job, pod: &mut Live, end: &PodEnd) -> Counted {
+    if job.is_stray(pod.ordinal) {
+        return Counted::Strayed;
+    }
+    if !pod.counts_by_end || !job.index_counts(pod.index) {
+        indexes::give_back(job, pod);
+        return Counted::Dropped;
+    }
+    let found = match_by_condition(job, end);
+    count_failed(job, pod, end, found)
+}
+
 /// A pod was lost with the engine: that counts only if a rule about the condition says so.
 pub(in crate::control) fn count_lost(job: &mut Job, end: &PodEnd) -> Counted {
-    match first_match(job, end).filter(|found| matches!(found.by, By::Condition(_))) {
+    match match_by_condition(job, end) {
         None | Some(Match { action: FailureAction::Ignore, .. }) => Counted::Ignored,
         found => count_failure(job, end, found),
     }
@@ -93,6 +134,11 @@ fn first_match(job: &Job, end: &PodEnd) -> Option<Match> {
         Some(Match { at, action: rule.action, by })
     };
     job.spec.failure_policy.iter().enumerate().find_map(matched)
+}
+
+/// As [`first_match`], of a pod that shows no exit code.
+fn match_by_condition(job: &Job, end: &PodEnd) -> Option<Match> {
+    first_match(job, end).filter(|found| matches!(found.by, By::Condition(_)))
 }
 
 fn matches_exit_code(rule: &FailureRule, end: &PodEnd, container: &str) -> bool {

@@ -42,13 +42,21 @@ pub(super) fn release_all(state: &mut State, id: JobId, fx: &mut Effects) {
 }
 
 fn release(state: &mut State, id: JobId, ordinals: Vec<u32>, fx: &mut Effects) {
+    let Some(per_index) = &state.job(id).record.per_index else { return };
+    let failed = ordinals.iter().filter(|ordinal| per_index.held[*ordinal].counts).count();
+    let failed = u32::try_from(failed).expect("no more than there are pods");
+    let_go(state, id, ordinals, failed, fx);
+}
+
+/// Takes the finalizer from held pods, of which so many count; those that a client deleted go.
+pub(super) fn let_go(state: &mut State, id: JobId, ordinals: Vec<u32>, failed: u32, fx: &mut Effects) {
     if ordinals.is_empty() {
         return;
     }
-    let per_index = state.job(id).record.per_index.as_ref().expect("only then pods are held");
-    let failed = ordinals.iter().filter(|ordinal| per_index.held[*ordinal].counts).count();
-    let failed = u32::try_from(failed).expect("no more than there are pods");
+    let job = state.job(id);
+    let deleted = ordinals.iter().copied().filter(|ordinal| job.doomed.contains(ordinal)).collect();
     state.record(fx, Fact::PodsReleased { job: id, ordinals, failed });
+    state.part_with(id, deleted, fx);
 }
 
 /// After a restart: the held pods whose failures another pod carries on. `running` are the indexes of the pods that live.

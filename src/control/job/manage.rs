@@ -3,7 +3,7 @@
 use super::{backoff, held, indexes, removal, restarts};
 use crate::base::{JobId, NAMES_PER_PREFIX};
 use crate::control::effects::Effects;
-use crate::control::live::Live;
+use crate::control::live::{Live, Place};
 use crate::control::names::Taken;
 use crate::control::state::{Job, State};
 use crate::model::{Counted, EventNote, Fact, IndexRun, PodEnd, Stop};
@@ -115,11 +115,14 @@ fn create_run(state: &mut State, id: JobId, (first, count): (u32, u32), indexes:
     let job = state.job(id);
     let replaces_held = held::note_replaced(job, indexes);
     let budget = job.events.left(created);
-    let priority = job.record.placement.value();
+    let (priority, is_gated) = (job.record.placement.value(), job.has_gates());
     let said: Vec<(u32, u32)> = Fact::created_pods(first, count, indexes).take(budget).collect();
     for (ordinal, index) in Fact::created_pods(first, count, indexes) {
-        let slot = state.pods.insert(Live::new(id, ordinal, index));
-        state.sched.wait(id, priority, (slot, ordinal));
+        let place = if is_gated { Place::Gated } else { Place::Waiting };
+        let slot = state.pods.insert(Live { place, ..Live::new(id, ordinal, index) });
+        if !is_gated {
+            state.sched.wait(id, priority, (slot, ordinal));
+        }
     }
     state.record(fx, Fact::PodsCreated { job: id, at: created, first, count, indexes: indexes.to_vec() });
     for (ordinal, index) in said {
@@ -141,13 +144,13 @@ pub(super) fn stop_all(state: &mut State, id: JobId, counted_failed: bool, fx: &
 /// Stops the pods whose index is not below `completions` any more, and others until at least `count` are stopped. False when
 /// there are none of the first kind.
 fn stop_out_of_range(state: &mut State, id: JobId, count: u32, fx: &mut Effects) -> bool {
-    let mut pods: Vec<(u32, &Live)> = state.pods.of_job(id).filter(|(_, pod)| !pod.stopping).collect();
+    let mut pods: Vec<(u32, &Live)> = state.active_pods(id).collect();
     let job = &state.jobs[&id];
     removal::sort_for_removal(&mut pods);
     pods.sort_by_key(|(_, pod)| job.index_counts(pod.index));
-    let strays = pods.iter().take_while(|(_, pod)| !job.index_counts(pod.index)).count();
-    let slots: Vec<u32> = pods.into_iter().take(strays.max(count as usize)).map(|(slot, _)| slot).collect();
-    if strays == 0 {
+    let out = pods.iter().take_while(|(_, pod)| !job.index_counts(pod.index)).count();
+    let slots: Vec<u32> = pods.into_iter().take(out.max(count as usize)).map(|(slot, _)| slot).collect();
+    if out == 0 {
         return false;
     }
     stop(state, id, in_order(state, slots), false, fx);
@@ -161,7 +164,7 @@ fn in_order(state: &State, mut slots: Vec<u32>) -> Vec<u32> {
 }
 
 fn stop_first(state: &mut State, id: JobId, count: u32, fx: &mut Effects) {
-    let mut pods: Vec<(u32, &Live)> = state.pods.of_job(id).filter(|(_, pod)| !pod.stopping).collect();
+    let mut pods: Vec<(u32, &Live)> = state.active_pods(id).collect();
     removal::sort_for_removal(&mut pods);
     let slots = pods.into_iter().take(count as usize).map(|(slot, _)| slot).collect();
     stop(state, id, in_order(state, slots), false, fx);
@@ -205,10 +208,8 @@ fn end_waiting(state: &mut State, id: JobId, slots: Vec<u32>, fx: &mut Effects) 
     let at = state.now;
     let ends: Vec<PodEnd> = slots.into_iter().map(|slot| state.forget_pod(slot).end(Counted::Dropped, at)).collect();
     ends.iter().for_each(|end| restarts::forget(state.job(id), end.ordinal));
-    let ordinals = ends.iter().map(|end| end.ordinal).collect();
     // All slots that are free now are still free: nothing was created in between.
     let pods = &state.pods;
     state.sched.retain(id, |(slot, _)| pods.get(*slot).is_some());
-    state.record(fx, Fact::PodsEnded { job: id, ends });
-    state.record(fx, Fact::PodsRemoved { job: id, ordinals });
+    state.record_ends(id, ends, fx);
 }

@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 pub(super) fn sort_for_removal(pods: &mut [(u32, &Live)]) {
     pods.sort_by_key(|(_, pod)| {
         let (progress, ready) = match pod.place {
-            Place::Waiting | Place::Refused(_) => (0, Time::default()),
+            Place::Gated | Place::Waiting | Place::Refused(_) => (0, Time::default()),
             Place::Queued(_) => (1, Time::default()),
             Place::Running(_, at) => (2, at),
         };

@@ -21,7 +21,9 @@ pub(in crate::control) fn rerun(state: &mut State, rerun: Rerun, fx: &mut Effect
     let status = &job.record.status;
     let goes_on = status.is_finished();
     let has = |kind| status.condition(kind).is_some();
-    if !goes_on && (has(ConditionType::FailureTarget) || has(ConditionType::SuccessCriteriaMet)) {
+    if job.spec.life.is_deleted
+        || !goes_on && (has(ConditionType::FailureTarget) || has(ConditionType::SuccessCriteriaMet))
+    {
         return Err(WriteError::Ending);
     }
     let ended = ended(status, &rerun);
@@ -49,7 +51,7 @@ fn ended(status: &JobStatus, rerun: &Rerun) -> Vec<u32> {
 
 /// The Job has what it needs to create pods again.
 fn take_up(state: &mut State, id: JobId, rerun: Rerun) {
-    let of_job = state.pods.of_job(id).filter(|(_, pod)| !pod.stopping || pod.holds_index);
+    let of_job = state.pods.of_job(id).filter(|(_, pod)| pod.holds_index);
     let held: BTreeSet<u32> = of_job.map(|(_, pod)| pod.index).collect();
     let uid_key = state.uid_key;
     let job = state.job(id);
@@ -60,5 +62,6 @@ fn take_up(state: &mut State, id: JobId, rerun: Rerun) {
     }
     super::recount(job);
     job.urgent = true;
+    state.note_needs(id);
     state.dirty.insert(id);
 }

@@ -1,7 +1,7 @@
 //! Containers that are started again in their pods (kubernetes: kubelet, `computePodActions`, `doBackOff`).
 //!
 //! The first restart follows at once, the next ones after 10 s, doubling, at the most 300 s; a container that ran for ten
-//! minutes begins anew. Invariant: `Job::restart_sum` is the sum of `restartCount` over the Job's pods that have not ended.
+//! minutes begins anew. Invariant: `Job::restart_sum` is the sum of `restartCount` over the Job's own pods that have not ended.
 
 use crate::base::Time;
 use crate::control::state::Job;
@@ -57,15 +57,22 @@ pub(in crate::control) fn restart(job: &mut Job, ordinal: u32, now: Time) -> boo
     restarts.is_waiting = false;
     restarts.since = now;
     restarts.count = restarts.count.saturating_add(1);
-    job.restart_sum = job.restart_sum.saturating_add(1);
+    if !job.is_stray(ordinal) {
+        job.restart_sum = job.restart_sum.saturating_add(1);
+    }
     true
 }
 
 /// A pod has ended.
 pub(in crate::control) fn forget(job: &mut Job, ordinal: u32) {
-    if let Some(restarts) = job.restarts.remove(&ordinal) {
+    if let Some(restarts) = job.restarts.remove(&ordinal).filter(|_| !job.is_stray(ordinal)) {
         job.restart_sum = job.restart_sum.saturating_sub(restarts.count);
     }
+}
+
+/// `restartCount` of a pod that has not ended.
+pub(in crate::control) fn count(job: &Job, ordinal: u32) -> u32 {
+    job.restarts.get(&ordinal).map_or(0, |restarts| restarts.count)
 }
 
 /// Whether there were too many restarts (kubernetes: `pastBackoffLimitOnFailure`): unlike failures, as many as the limit are.

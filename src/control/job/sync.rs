@@ -8,7 +8,11 @@ use crate::model::Fact;
 
 /// Looks at a Job after something happened to it: its spec, its pods or the time.
 pub(in crate::control) fn sync(state: &mut State, id: JobId, fx: &mut Effects) {
-    let Some(job) = state.jobs.get(&id) else { return };
+    // What is left of an orphaned Job is what its pods have of it.
+    if state.jobs.get(&id).is_none_or(|job| job.record.placement.orphaned) || state.end_deleted(id, fx) {
+        return;
+    }
+    let job = state.job(id);
     if job.spec.is_foreign {
         return;
     }
@@ -16,6 +20,7 @@ pub(in crate::control) fn sync(state: &mut State, id: JobId, fx: &mut Effects) {
     // Whatever is still to come is asked for again.
     state.forget_wake(id);
     if is_finished {
+        state.sched.forget_needs(id);
         state.job(id).retire();
         track::publish(state, id, fx);
         return ttl::expire(state, id, fx);
@@ -29,11 +34,16 @@ pub(in crate::control) fn sync(state: &mut State, id: JobId, fx: &mut Effects) {
             manage::stop_all(state, id, verdict.failed, fx);
         }
         None => {
-            manage::manage(state, id, fx);
+            // A Job that is being deleted gets no more pods, and is not suspended any more.
+            let is_deleted = state.job(id).spec.life.is_deleted;
+            if !is_deleted {
+                manage::manage(state, id, fx);
+            }
             match finish::complete(state.job(id)) {
                 Some(verdict) => track::target(state, id, &verdict, fx),
-                // A Job that completes is not suspended any more.
-                None => suspend::note(state, id, fx),
+                // Nor is one that completes.
+                None if !is_deleted => suspend::note(state, id, fx),
+                None => {}
             }
         }
     }

@@ -7,6 +7,7 @@
 
 mod alike;
 mod backoff;
+mod claims;
 mod conditions;
 mod counting;
 mod deadline;
@@ -15,10 +16,13 @@ mod elastic;
 mod events;
 mod failure_policy;
 mod indexed;
+mod job_end;
 mod limits;
 mod names;
 mod parallelism;
 mod per_index;
+mod placement;
+mod pod_delete;
 mod priority;
 mod publishing;
 mod random;

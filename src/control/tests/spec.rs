@@ -2,8 +2,8 @@
 
 use crate::base::IndexSet;
 use crate::model::{
-    BackoffDelays, CompletionMode, ContainerRestarts, FailureAction, FailureRule, JobSpec, OnExitCodes,
-    PodConditionPattern, PodTemplate, RestartPolicy, SuccessRule,
+    BackoffDelays, CompletionMode, ContainerRestarts, FailureAction, FailureRule, JobSpec, Life, OnExitCodes,
+    PodConditionPattern, PodTemplate, RestartPolicy, Selector, SuccessRule,
 };
 use std::sync::Arc;
 
@@ -30,6 +30,8 @@ impl Spec {
             ttl_s: None,
             backoff_delays: BackoffDelays::default(),
             template: Arc::new(PodTemplate { container: "main".to_owned(), grace_s: 30, ..PodTemplate::default() }),
+            life: Life::default(),
+            selector: Selector::default(),
         })
     }
 

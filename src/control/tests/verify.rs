@@ -63,7 +63,7 @@ impl Verifier {
         let before = record.status.clone();
         let was_finished = before.is_finished();
         record.apply(fact, rv);
-        if record.status != before {
+        if record.status != before && !record.placement.orphaned {
             self.changed.insert(id);
         }
         match fact {
@@ -83,10 +83,17 @@ impl Verifier {
                 assert!(has_condition || !is_early, "a status is published too early");
             }
             Fact::JobRemoved { .. } => self.forget(id),
-            Fact::JobChanged { .. } | Fact::PodsRemoved { .. } => {}
             Fact::IndexesRerun { goes_on, .. } => {
                 assert_eq!(was_finished, *goes_on, "a rerun knows of the end");
                 self.urgent.insert(id);
+            }
+            Fact::JobChanged { .. }
+            | Fact::PodsRemoved { .. }
+            | Fact::EndedPodsRemoved { .. }
+            | Fact::PodChanged { .. } => {}
+            Fact::JobOrphaned { .. } => {
+                self.shown.remove(&id);
+                self.changed.remove(&id);
             }
             _ => assert!(!was_finished, "a finished Job changes: {fact:?}"),
         }

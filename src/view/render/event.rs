@@ -30,7 +30,7 @@ pub(in crate::view) fn event_reason(note: &EventNote) -> &'static str {
         EventNote::Completed => "Completed",
         EventNote::TooManySucceededPods => "TooManySucceededPods",
         EventNote::JobFailed { reason, .. } => reason.as_str(),
-        EventNote::FailedScheduling { .. } => "FailedScheduling",
+        EventNote::FailedScheduling { .. } | EventNote::Unschedulable { .. } => "FailedScheduling",
         EventNote::Suspended => "Suspended",
         EventNote::Resumed => "Resumed",
     }
@@ -47,7 +47,8 @@ pub(in crate::view) fn event_severity(note: &EventNote) -> &'static str {
         EventNote::FailedCreate { .. }
         | EventNote::TooManySucceededPods
         | EventNote::JobFailed { .. }
-        | EventNote::FailedScheduling { .. } => "Warning",
+        | EventNote::FailedScheduling { .. }
+        | EventNote::Unschedulable { .. } => "Warning",
     }
 }
 
@@ -67,6 +68,7 @@ pub(in crate::view) fn event_message(event: &EventObject) -> String {
         EventNote::FailedScheduling { .. } => NO_ROOM.to_owned(),
         EventNote::Suspended => "Job suspended".to_owned(),
         EventNote::Resumed => "Job resumed".to_owned(),
+        EventNote::Unschedulable { why, .. } => why.to_string(),
     }
 }
 

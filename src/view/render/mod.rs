@@ -10,7 +10,7 @@ mod template;
 
 pub(super) use event::{event, event_message, event_metadata, event_name, event_reason, event_severity, event_uid};
 pub(super) use job::{job, job_metadata, plain, plain_metadata};
-pub(super) use pod::{phase, pod, pod_metadata};
+pub(super) use pod::{is_queued, phase, pod, pod_metadata};
 pub(super) use template::PodTemplatePieces;
 
 use std::fmt::{self, Write};

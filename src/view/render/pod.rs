@@ -5,8 +5,11 @@
 use super::template::PodTemplatePieces;
 use super::{NO_ROOM, TRACKING_FINALIZER, put, put_json};
 use crate::base::join_prefix;
-use crate::model::{EngineKind, Phase, PodRecord, Reason, Terminated};
+use crate::model::{EngineKind, Phase, Placement, PodMeta, PodRecord, Reason, Terminated};
 use crate::view::objects::PodObject;
+
+/// What is said of a pod that waits for its gates (kubernetes: kube-scheduler, `SchedulingGates`).
+const GATED: &str = "Scheduling is blocked due to non-empty scheduling gates";
 
 /// `status.phase` as the API writes it.
 pub(in crate::view) fn phase(phase: Phase) -> &'static str {
@@ -27,7 +30,12 @@ pub(in crate::view) fn pod(pod: &PodObject, out: &mut String) {
     out.reserve(4096);
     out.push_str(r#"{"kind":"Pod","apiVersion":"v1","metadata":"#);
     metadata(pod, pieces, parsed.spec.template.grace_s, &uid, &times, out);
-    pieces.spec.render(pod.record.index, pod.failures, out);
+    let spec = match (pod.is_placed(), pod.is_gated()) {
+        (true, _) => &pieces.spec,
+        (false, true) => &pieces.gated_spec,
+        (false, false) => &pieces.unplaced_spec,
+    };
+    spec.render(pod.record.index, pod.failures, out);
     put(out, format_args!(r#","status":{{"phase":"{}","conditions":["#, pod.phase()));
     conditions(pod, pieces, &times, out);
     out.push(']');
@@ -47,7 +55,7 @@ pub(in crate::view) fn pod_metadata(pod: &PodObject, out: &mut String) {
 }
 
 /// Nothing was tried with it yet.
-fn is_queued(record: &PodRecord) -> bool {
+pub(in crate::view) fn is_queued(record: &PodRecord) -> bool {
     record.phase == Phase::Pending && record.reason == Reason::None
 }
 
@@ -93,13 +101,42 @@ fn metadata(pod: &PodObject, pieces: &PodTemplatePieces, grace_s: u32, uid: &str
     let generation = if pod.record.has(PodRecord::STOPPING) { 2 } else { 1 };
     put(out, format_args!(r#""resourceVersion":"{}","generation":{generation},"#, pod.record.rv));
     put(out, format_args!(r#""creationTimestamp":"{}""#, times.created));
-    if let Some(stop) = pod.stop {
+    let mark = pod.mark.as_deref();
+    if let Some((mark, stop)) = mark.and_then(|mark| Some((mark, mark.stop?))) {
+        let grace_s = mark.grace_s.unwrap_or(grace_s);
         let at = stop.plus_ms(u64::from(grace_s) * 1000);
         put(out, format_args!(r#","deletionTimestamp":"{at}","deletionGracePeriodSeconds":{grace_s}"#));
     }
-    pieces.metadata.render(pod.record.index, pod.failures, out);
-    if !pod.record.is_terminal() || pod.record.has(PodRecord::HELD) {
-        put(out, format_args!(r#","finalizers":["{TRACKING_FINALIZER}"]"#));
+    match mark.and_then(|mark| mark.meta.as_deref()) {
+        Some(meta) => changed_metadata(pod, PodMeta::read(meta), out),
+        None => {
+            pieces.metadata.render(pod.record.index, pod.failures, out);
+            if is_tracked(pod) {
+                put(out, format_args!(r#","finalizers":["{TRACKING_FINALIZER}"]"#));
+            }
+        }
+    }
+}
+
+/// Whether the Job controller has yet to count it.
+fn is_tracked(pod: &PodObject) -> bool {
+    let has_ended = pod.record.is_terminal() && !pod.record.has(PodRecord::HELD);
+    !has_ended && !pod.job.placement.orphaned
+}
+
+/// Appends what a client made of the metadata.
+fn changed_metadata(pod: &PodObject, mut meta: PodMeta, out: &mut String) {
+    let is_owned = meta.controller().is_some_and(|uid| *uid == *pod.job.key.uid.to_string());
+    if is_owned && is_tracked(pod) {
+        meta.finalizers.push(TRACKING_FINALIZER.to_owned());
+    }
+    if pod.job.placement.orphaned {
+        meta.owner_references.retain(|owner| *owner.uid != *pod.job.key.uid.to_string());
+    }
+    let json = meta.write();
+    // The members of an object, without its braces.
+    if json.len() > 2 {
+        put(out, format_args!(",{}", &json[1..json.len() - 1]));
     }
 }
 
@@ -125,15 +162,24 @@ fn conditions(pod: &PodObject, pieces: &PodTemplatePieces, times: &Times, out: &
         condition("Ready", is_ready, at, &ready, out);
         condition("ContainersReady", is_ready, at, &ready, out);
     }
-    match pod.job.placement.no_room.filter(|_| is_queued(record) && !record.has(PodRecord::STOPPING)) {
+    let Placement { no_room, unplaced, .. } = &pod.job.placement;
+    let waits = is_queued(record) && !record.has(PodRecord::STOPPING);
+    let unplaced = unplaced.as_ref().map(|unplaced| (unplaced.since, "Unschedulable", &*unplaced.why));
+    let unplaced = unplaced.or_else(|| no_room.map(|since| (since, "Unschedulable", NO_ROOM)));
+    let unplaced = if pod.is_gated() { Some((record.created, "SchedulingGated", GATED)) } else { unplaced };
+    match unplaced.filter(|_| waits) {
         None => condition("PodScheduled", true, &times.created, "", out),
-        Some(since) => {
+        Some((since, reason, why)) => {
             let at = since.max(record.created).to_string();
-            let rest = format!(r#","reason":"Unschedulable","message":"{NO_ROOM}""#);
+            let mut rest = format!(r#","reason":"{reason}","message":"#);
+            put_json(&mut rest, why);
             condition("PodScheduled", false, &at, &rest, out);
         }
     }
-    if record.has(PodRecord::DISRUPTED) {
+    if let Some(stop) = pod.mark.as_deref().filter(|mark| mark.evicted).and_then(|mark| mark.stop) {
+        let rest = r#","reason":"EvictionByEvictionAPI","message":"Eviction API: evicting""#;
+        condition("DisruptionTarget", true, &stop.to_string(), rest, out);
+    } else if record.has(PodRecord::DISRUPTED) {
         let rest = r#","reason":"EngineLost","message":"Coracle stopped while the pod was running""#;
         condition("DisruptionTarget", true, &times.finished, rest, out);
     }

@@ -71,6 +71,10 @@ pub(in crate::view) struct PodTemplatePieces {
     pub(super) metadata: Holed,
     /// `},"spec":{…}`
     pub(super) spec: Holed,
+    /// As `spec`, of a pod that no node was found for.
+    pub(super) unplaced_spec: Holed,
+    /// As `unplaced_spec`, with the scheduling gates.
+    pub(super) gated_spec: Holed,
     /// `status.qosClass`
     pub(super) qos: &'static str,
     /// What selectors may ask for of the spec, as text.
@@ -104,6 +108,18 @@ impl PodTemplatePieces {
         if is_indexed {
             add_index(&mut pod_spec);
         }
+        let indexed = is_indexed.then_some(&*doc.key.name);
+        let gates = pod_spec.remove("schedulingGates");
+        let (mut unplaced_spec, mut gated_spec) = (Holed::default(), Holed::default());
+        if doc.placement.unplaced.is_some() || gates.is_some() {
+            let mut unplaced = pod_spec.clone();
+            unplaced.remove("nodeName");
+            unplaced_spec = holed_spec(&unplaced, indexed);
+            if let Some(gates) = gates {
+                unplaced.insert("schedulingGates".to_owned(), gates);
+                gated_spec = holed_spec(&unplaced, indexed);
+            }
+        }
         let quoted = |text: &str| {
             let mut out = String::new();
             put_json(&mut out, text);
@@ -116,7 +132,9 @@ impl PodTemplatePieces {
             metadata: metadata(doc, spec),
             qos: qos_class(&pod_spec),
             scalars: SCALARS.into_iter().map(|field| (field, scalar(&pod_spec, field))).collect(),
-            spec: holed_spec(&pod_spec, is_indexed.then_some(&*doc.key.name)),
+            spec: holed_spec(&pod_spec, indexed),
+            unplaced_spec,
+            gated_spec,
         }
     }
 }
@@ -128,6 +146,9 @@ fn metadata(doc: &JobDoc, spec: &JobSpec) -> Holed {
     let failures = spec.backoff_limit_per_index.map(|_| (INDEX_FAILURES_KEY, Hole::Failures));
     let holes: Vec<_> = index.iter().copied().chain(failures).collect();
     put_map("annotations", &spec.template.annotations, &holes, &mut out);
+    if doc.placement.orphaned {
+        return out;
+    }
     let (name, uid) = (&doc.key.name, doc.key.uid);
     let text = out.text();
     put(

@@ -36,6 +36,10 @@ pub(in crate::api) static PRIORITY_CLASS: [Field; 5] = [
     one(5, "preemptionPolicy", Text),
 ];
 
+/// policy/v1 Eviction.
+pub(in crate::api) static EVICTION: [Field; 2] =
+    [one(1, "metadata", Message(&OBJECT_META)), one(2, "deleteOptions", Message(&DELETE_OPTIONS))];
+
 /// meta/v1 DeleteOptions.
 pub(in crate::api) static DELETE_OPTIONS: [Field; 6] = [
     one(1, "gracePeriodSeconds", Number),

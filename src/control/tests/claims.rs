@@ -153,3 +153,25 @@ fn a_pod_that_was_let_go_is_deleted_alone_and_outlives_its_job() {
     w.end_stopped();
     w.step("stray 0");
 }
+
+#[test]
+fn restarts_of_a_pod_that_was_let_go_do_not_count() {
+    let mut w = World::started(selecting(Spec::new(1, 1).on_failure().backoff_limit(2)), "+0");
+    w.exit(0, 1);
+    w.step("C0 R0 >0");
+    change(&mut w, 0, |meta| meta.labels.clear());
+    w.step("m0 m0(left) +1");
+    w.exit(0, 1);
+    w.step("C0");
+    w.run([1]);
+    w.step("");
+    w.status("a1 r1");
+    w.settle();
+    w.step_due_in(9900, "R0 >0");
+    w.run([0]);
+    w.step("");
+    w.status("a1 r1");
+    w.crash();
+    w.step("stray 0 I1 +2");
+    w.status("a1");
+}

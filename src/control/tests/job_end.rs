@@ -155,3 +155,62 @@ fn the_name_of_an_orphaned_job_is_free_and_its_pods_names_are_not() {
     w.crash();
     w.step("pi/>0 pi/>0");
 }
+
+#[test]
+fn v056_a_suspended_job_that_is_being_deleted_stops_nothing_and_is_not_suspended() {
+    let mut w = World::started(kept_by("a.io/b", Spec::new(2, 2)), "+0 +1");
+    w.delete_with(Propagation::Background);
+    w.step("");
+    w.update(|spec| spec.suspend = true);
+    w.step("");
+    w.status("a2");
+    w.conditions("");
+    w.update(|spec| spec.life.finalizers.clear());
+    w.step("-0 -1 deleted");
+}
+
+#[test]
+fn v129_in_the_background_the_job_is_gone_at_once() {
+    let mut w = World::started(Spec::new(2, 2), "+0 +1");
+    w.delete_with(Propagation::Background);
+    w.step("-0 -1 deleted");
+}
+
+#[test]
+fn v130_the_time_after_its_end_does_not_delete_a_job_that_a_client_keeps() {
+    let mut w = World::started(kept_by("a.io/b", Spec::new(1, 1).ttl_s(10)), "+0");
+    w.exit(0, 0);
+    w.step("S0 SuccessCriteriaMet(CompletionsReached) Complete(CompletionsReached)");
+    w.step_due_in(10_000, "");
+    assert!(w.spec().life.is_deleted);
+    assert_eq!(w.due_in_ms(), Some(0));
+    w.step("");
+    assert_eq!(w.due_in_ms(), None);
+    w.crash();
+    w.step("");
+    w.update(|spec| spec.life.finalizers.clear());
+    w.step("deleted");
+}
+
+#[test]
+fn somebody_elses_job_goes_as_ones_own() {
+    let mut w = World::of(kept_by("a.io/b", Spec::new(1, 1).foreign()));
+    w.step("");
+    w.delete_with(Propagation::Foreground);
+    w.step("");
+    assert!(w.spec().life.is_deleted);
+    w.update(|spec| spec.life.finalizers.clear());
+    w.step("deleted");
+}
+
+#[test]
+fn a_job_that_is_being_deleted_does_not_run_again() {
+    let mut w = World::started(kept_by("a.io/b", Spec::new(2, 2).indexed().per_index(0)), "+0:0 +1:1");
+    w.exit(0, 1);
+    w.exit(1, 0);
+    w.step("X0 S1 FailureTarget(FailedIndexes) Failed(FailedIndexes)");
+    w.delete_with(Propagation::Background);
+    w.step("");
+    w.rerun(None);
+    w.step("!Ending");
+}

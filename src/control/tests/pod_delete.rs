@@ -108,7 +108,7 @@ fn v67_a_failure_policy_looks_at_a_deleted_pod_once_it_has_ended() {
     w.step("x0");
     w.settle();
     w.end_stopped();
-    w.step("counted and gone: 0");
+    w.step("I~0");
     w.status("");
     w.settle();
     w.step_due_in(9900, "+1");
@@ -211,5 +211,142 @@ fn a_deleted_pod_is_gone_after_a_crash() {
     w.delete_pod(0);
     w.step("x0");
     w.crash();
-    w.step("~0 +1");
+    w.step("I~0 +1");
+}
+
+#[test]
+fn an_evicted_pod_is_disrupted_for_the_failure_policy() {
+    let spec = |action| Spec::new(1, 1).rule_on(action, "DisruptionTarget").backoff_limit(0);
+    let evicted = |spec| {
+        let mut w = World::started(spec, "+0");
+        w.run([0]);
+        w.step("");
+        w.change_pod(0, None, PodChange::Delete { grace_s: 30, evict: true });
+        w.step("x0");
+        w.end_stopped();
+        w
+    };
+    let mut w = evicted(spec(FailureAction::Ignore));
+    w.step("I~0");
+    w.settle();
+    w.step_due_in(9900, "+1");
+    w.status("a1");
+    let mut w = evicted(spec(FailureAction::FailJob));
+    w.step("F~0 FailureTarget(PodFailurePolicy) Failed(PodFailurePolicy)");
+    // One that is only deleted is not.
+    let mut w = World::started(spec(FailureAction::Ignore), "+0");
+    w.delete_pod(0);
+    w.step("x0");
+    w.end_stopped();
+    w.step("F~0 FailureTarget(BackoffLimitExceeded) Failed(BackoffLimitExceeded)");
+}
+
+#[test]
+fn an_evicted_pod_that_never_ran_is_disrupted_too() {
+    let mut w = World::with_capacity(Capacity { workers: 1, queue_max: 1, alive_max: 1 });
+    w.create("pi", Spec::new(2, 2).rule_on(FailureAction::FailJob, "DisruptionTarget"));
+    w.step("+0 +1(waits)");
+    w.change_pod(1, None, PodChange::Delete { grace_s: 30, evict: true });
+    w.step("x1(gone) FailureTarget(PodFailurePolicy) -0");
+    let message = &w.job_status().conditions[0].message;
+    assert!(message.ends_with(" has condition DisruptionTarget matching FailJob rule at index 0"), "{message}");
+}
+
+#[test]
+fn a_deleted_pod_is_a_failure_of_its_index_at_once() {
+    let mut w = World::started(Spec::new(2, 2).indexed().per_index(1), "+0:0 +1:1");
+    w.run([0]);
+    w.step("");
+    w.delete_pod(0);
+    w.step("x0H");
+    w.status("a1 t1 //");
+    w.settle();
+    w.step_due_in(9900, "+2:0");
+    w.step("=0");
+    w.status("a2 t1 f1 //");
+    w.end_stopped();
+    w.step("~0");
+    w.delete_pod(2);
+    w.step("x2X");
+    w.status("a1 t1 f2 /0/");
+    w.end_stopped();
+    w.step("~2");
+    w.exit(1, 0);
+    w.step("S1 FailureTarget(FailedIndexes) Failed(FailedIndexes)");
+    w.status("s1 f2 [1] /0/");
+}
+
+#[test]
+fn a_deleted_pod_whose_failure_is_not_counted_stays_until_it_is() {
+    for policy in [true, false] {
+        let spec = Spec::new(1, 1).indexed().per_index(1);
+        let mut w = World::started(if policy { spec.replace_failed() } else { spec }, "+0:0");
+        w.run([0]);
+        w.step("");
+        w.delete_pod(0);
+        w.step(if policy { "x0" } else { "x0H" });
+        w.end_stopped();
+        w.step(if policy { "H0" } else { "D0" });
+        w.status("//");
+        w.crash();
+        w.step("");
+        w.step_due_in(10_000, "+1:0");
+        w.step("=0 rm0");
+        w.status("a1 f1 //");
+    }
+}
+
+#[test]
+fn a_held_pod_that_is_deleted_stays_until_it_is_counted() {
+    let mut w = World::started(Spec::new(1, 1).indexed().per_index(1), "+0:0");
+    w.exit(0, 1);
+    w.step("H0");
+    w.delete_pod(0);
+    w.step("x0");
+    w.delete_pod(0);
+    w.step("");
+    w.step_due_in(10_000, "+1:0");
+    w.step("=0 rm0");
+    w.status("a1 f1 //");
+}
+
+#[test]
+fn a_deleted_pod_whose_container_waits_for_its_next_start_is_gone_and_failed() {
+    let mut w = World::started(Spec::new(1, 1).on_failure(), "+0");
+    w.exit(0, 1);
+    w.step("C0 R0 >0");
+    w.advance(1000);
+    w.exit(0, 1);
+    w.step("C0");
+    w.delete_pod(0);
+    w.step("x0F(gone)");
+    w.status("f1");
+    w.step_due_in(10_000, "+1");
+    w.exit(1, 0);
+    w.step("S1 SuccessCriteriaMet(CompletionsReached) Complete(CompletionsReached)");
+}
+
+#[test]
+fn a_deleted_pod_is_not_started_again() {
+    let mut w = World::started(Spec::new(1, 1).on_failure().replace_failed(), "+0");
+    w.run([0]);
+    w.step("");
+    w.delete_pod(0);
+    w.step("x0");
+    w.end_stopped();
+    w.step("F~0");
+}
+
+#[test]
+fn a_pod_of_a_suspended_job_is_deleted_once() {
+    let mut w = World::started(Spec::new(1, 1), "+0");
+    w.run([0]);
+    w.step("");
+    w.update(|spec| spec.suspend = true);
+    w.step("-0 Suspended(JobSuspended)");
+    w.delete_pod(0);
+    w.step("");
+    w.end_stopped();
+    w.step("~0");
+    w.status("");
 }

@@ -5,7 +5,7 @@
 //! counts as succeeded, `F3` as failed, `I3` ignored, `D3` dropped; `X3` it failed and its index with it; `H3` it failed and is
 //! held, `h3` the same ignored, `=3` it is held no longer; `~3` it ended after a stop and is gone; `C3` its container ended and
 //! waits, `R3` it is started again;
-//! `x3` a client deleted it (`x3F` it counts as failed at once, `x3(gone)` no worker had it); `S~3` and `F~3` it ended after that,
+//! `x3` a client deleted it (`x3F` it counts as failed at once, `x3(gone)` no worker had it); `S~3`, `F~3`, `I~3` and `X~3` it ended after that,
 //! counts, and is gone; `rm3` it had ended and is gone; `m3` its metadata changed (`m3(left)` and it is not the Job's any more);
 //! `u3` its gates are gone; `rm-ended` every pod that has ended is gone; `orphaned` the Job is gone without its pods;
 //! `W3(ErrImagePull)` it could not start; `Failed(DeadlineExceeded)` a condition; `deleted` the Job
@@ -137,6 +137,8 @@ fn ended(end: &PodEnd, is_removed: bool) -> &'static str {
         (Counted::Strayed, _) => "stray ",
         (Counted::Succeeded, true) => "S~",
         (Counted::Failed, true) => "F~",
+        (Counted::Ignored, true) => "I~",
+        (Counted::IndexFailed, true) => "X~",
         (_, true) => "counted and gone: ",
     }
 }

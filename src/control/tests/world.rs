@@ -200,7 +200,7 @@ impl World {
     /// Runs these indexes again, or what has failed.
     pub(super) fn rerun(&mut self, indexes: Option<&str>) {
         let (base_rv, doc) = self.store.job_doc("default", self.name).expect("the Job is there");
-        let spec = self.specs[&doc].clone();
+        let spec = spec_of(&self.specs, &doc);
         let parse = |text: &str| IndexSet::parse(text, spec.completions.unwrap_or(0)).expect("a list");
         let indexes = indexes.map(parse);
         self.written += 1;

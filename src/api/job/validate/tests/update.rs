@@ -127,8 +127,9 @@ fn in_template(spec: &Value) -> Value {
 fn the_template_of_a_suspended_job_may_change_in_parts() {
     let container =
         |resources: &str| json!([{"name": "c", "image": "i", "resources": {"limits": {"memory": resources}}}]);
+    let terms = json!([{"matchExpressions": [{"key": "disk", "operator": "Exists"}]}]);
     let node_affinity =
-        json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}});
+        json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}});
     for change in [
         json!({"spec": {"template": {"metadata": {"labels": {"a": "b"}, "annotations": {"c": "d"}}}}}),
         in_template(&json!({"nodeSelector": {"disk": "ssd"}})),

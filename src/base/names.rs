@@ -6,6 +6,7 @@
 
 use super::{JobId, Uid, mix};
 use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
 
 /// kubernetes: apimachinery `rand.String`, the alphabet of generated names.
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -80,9 +81,15 @@ impl PodNames {
     /// The name of the pod with this ordinal.
     #[must_use]
     pub fn pod_name(self, job: &str, index: Option<u32>, ordinal: u32) -> String {
-        let mut name = join_prefix(job, index);
-        name.push_str(std::str::from_utf8(&self.suffix(ordinal)).expect("the alphabet is ASCII"));
+        let mut name = String::new();
+        self.push_pod_name(&mut name, job, index, ordinal);
         name
+    }
+
+    /// Appends the name of the pod with this ordinal to `out`.
+    pub fn push_pod_name(self, out: &mut String, job: &str, index: Option<u32>, ordinal: u32) {
+        push_prefix(out, job, index);
+        out.push_str(std::str::from_utf8(&self.suffix(ordinal)).expect("the alphabet is ASCII"));
     }
 
     /// The ordinal that has this suffix; `None` when it is no suffix.
@@ -108,12 +115,19 @@ impl PodNames {
 /// Job a long Job name is cut so that `-<index>-` survives.
 #[must_use]
 pub fn join_prefix(job: &str, index: Option<u32>) -> String {
-    let cut = |text: &str, max: usize| text[..text.floor_char_boundary(max)].to_owned();
+    let mut prefix = String::new();
+    push_prefix(&mut prefix, job, index);
+    prefix
+}
+
+fn push_prefix(out: &mut String, job: &str, index: Option<u32>) {
+    let cut = |max: usize| &job[..job.floor_char_boundary(max)];
     match index {
-        None => cut(&format!("{job}-"), PREFIX_MAX),
+        None if job.len() < PREFIX_MAX => out.extend([job, "-"]),
+        None => out.push_str(cut(PREFIX_MAX)),
         Some(index) => {
-            let tail = format!("-{index}-");
-            cut(job, PREFIX_MAX - tail.len()) + &tail
+            let digits = index.checked_ilog10().map_or(1, |log| log as usize + 1);
+            write!(out, "{}-{index}-", cut(PREFIX_MAX - digits - 2)).expect("a String takes everything");
         }
     }
 }
@@ -206,7 +220,13 @@ mod tests {
         let long = "a".repeat(63);
         assert_eq!(join_prefix("pi", None), "pi-");
         assert_eq!(join_prefix("pi", Some(12)), "pi-12-");
-        assert_eq!(join_prefix(&long, None), "a".repeat(58));
+        assert_eq!(join_prefix(&long[..57], None), format!("{}-", "a".repeat(57)));
+        for job in [&long[..58], &long] {
+            assert_eq!(join_prefix(job, None), "a".repeat(58));
+        }
+        for (index, kept) in [(0, 55), (9, 55), (10, 54), (99, 54), (100, 53), (u32::MAX, 46)] {
+            assert_eq!(join_prefix(&long, Some(index)), format!("{}-{index}-", "a".repeat(kept)));
+        }
         assert_eq!(join_prefix(&long, Some(12)), format!("{}-12-", "a".repeat(54)));
     }
 

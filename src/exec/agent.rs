@@ -1,15 +1,15 @@
 //! What a pod's guest is given: its arguments and its environment.
 //!
-//! Pure: no IO, no clock, the same plan always gives the same setup. Start with [`prepare`]. Invariant: a guest sees the
-//! variables of its template and of Kubernetes' rules, nothing of the machine it runs on.
+//! Pure: no IO, no clock, the same launch always gives the same setup. Start with [`Agent::prepare`]. Invariant: a guest sees
+//! the variables of its template and of Kubernetes' rules, nothing of the machine it runs on.
 
-use super::expand::expand;
+use super::env::{Env, Room};
 use super::runtime::PodSetup;
-use super::texts::Texts;
-use crate::base::{NO_INDEX, join_prefix};
+use super::texts::{KEPT_BYTES_MAX, Records, Texts};
+use crate::base::NO_INDEX;
 use crate::model::{EnvValue, FieldPath, Launch};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 
 /// Label and annotation of an Indexed Job's pods (kubernetes: `batch.JobCompletionIndexAnnotation`).
 const INDEX_KEY: &str = "batch.kubernetes.io/job-completion-index";
@@ -23,9 +23,6 @@ const HOSTNAME_VARIABLE: &str = "HOSTNAME";
 /// What arguments and environment may have together, bytes: what Linux gives a process (`ARG_MAX` with 8 MiB of stack).
 pub const SETUP_BYTES_MAX: usize = 2 << 20;
 
-/// So many variables are looked through one by one; for more there is a map, which costs a pod another allocation.
-const SCANNED_MAX: usize = 8;
-
 /// A pod's arguments and environment are longer than [`SETUP_BYTES_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -34,26 +31,57 @@ const SCANNED_MAX: usize = 8;
 )]
 pub struct SetupTooLong;
 
-/// Arguments, environment and limits of a pod.
-///
-/// `$(NAME)` in `command`, `args` and plain values is expanded as the kubelet does; a value sees only the variables
-/// before it (kubernetes: `makeEnvironmentVariables`, `ExpandContainerCommandAndArgs`).
-///
-/// # Errors
-/// [`SetupTooLong`]; a later try ends the same way.
-pub fn prepare(launch: &Launch) -> Result<PodSetup, SetupTooLong> {
-    let template = &launch.plan.template;
-    let pod = Pod { launch, index: (launch.index != NO_INDEX).then_some(launch.index) };
-    let mut env = pod.environment()?;
-    let args = pod.arguments(&mut env)?;
-    // The container runtime adds it, not the kubelet: it is no variable that a reference can name.
-    if env.get(HOSTNAME_VARIABLE).is_none() {
-        env.set(HOSTNAME_VARIABLE, pod.hostname().into())?;
-    }
-    Ok(PodSetup { args, env: env.texts(), memory_bytes_max: template.memory_bytes_max, fuel: template.fuel })
+/// Prepares one pod after another. A pod whose arguments and environment are as long as those of the one before it allocates
+/// nothing, if that one has ended.
+#[derive(Debug, Default)]
+pub(super) struct Agent {
+    room: Room,
+    /// A value or an argument in the making.
+    value: String,
+    records: Records,
+    /// What the pod before got.
+    args: Texts,
+    env: Texts,
 }
 
-/// One pod's identity.
+impl Agent {
+    /// Arguments, environment and limits of a pod.
+    ///
+    /// `$(NAME)` in `command`, `args` and plain values is expanded as the kubelet does; a value sees only the variables
+    /// before it (kubernetes: `makeEnvironmentVariables`, `ExpandContainerCommandAndArgs`).
+    ///
+    /// # Errors
+    /// [`SetupTooLong`]; a later try ends the same way.
+    pub(super) fn prepare(&mut self, launch: &Launch) -> Result<PodSetup, SetupTooLong> {
+        let setup = self.setup(launch);
+        self.room.clear();
+        self.records.clear();
+        self.value.clear();
+        self.value.shrink_to(KEPT_BYTES_MAX);
+        setup
+    }
+
+    fn setup(&mut self, launch: &Launch) -> Result<PodSetup, SetupTooLong> {
+        let template = &launch.plan.template;
+        let pod = Pod { launch, index: (launch.index != NO_INDEX).then_some(launch.index) };
+        let Self { room, value, records, .. } = self;
+        let mut env = Env::new(room, template.env.len());
+        pod.environment(&mut env, value)?;
+        records.clear();
+        pod.arguments(&mut env, value, records)?;
+        let args = self.args.renew(records);
+        // The container runtime adds it, not the kubelet: it is no variable that a reference can name.
+        if env.get(HOSTNAME_VARIABLE).is_none() {
+            env.set(HOSTNAME_VARIABLE, pod.hostname(value))?;
+        }
+        records.clear();
+        env.write(records);
+        let env = self.env.renew(records);
+        Ok(PodSetup { args, env, memory_bytes_max: template.memory_bytes_max, fuel: template.fuel })
+    }
+}
+
+/// One pod's identity. What it is asked for and has to make, it makes in `out`.
 struct Pod<'a> {
     launch: &'a Launch,
     index: Option<u32>,
@@ -62,133 +90,83 @@ struct Pod<'a> {
 impl<'a> Pod<'a> {
     /// The template's variables in order, then the completion index unless the template has a variable of that name
     /// (kubernetes: `addCompletionIndexEnvVariable` appends it).
-    fn environment(&self) -> Result<Env<'a>, SetupTooLong> {
-        let variables = &self.launch.plan.template.env;
-        let entries = Vec::with_capacity(variables.len() + 2);
-        let mut env = Env { entries, places: BTreeMap::new(), bytes_left: SETUP_BYTES_MAX };
-        for variable in variables {
+    fn environment(&self, env: &mut Env<'_, 'a>, out: &mut String) -> Result<(), SetupTooLong> {
+        for variable in &self.launch.plan.template.env {
             let value = match &variable.value {
-                EnvValue::Text(text) => env.expand(text)?,
-                EnvValue::Field(path) => self.field(path),
+                EnvValue::Text(text) => env.expand(text, out)?,
+                EnvValue::Field(path) => self.field(path, out),
             };
             env.set(&variable.name, value)?;
         }
         if let Some(index) = self.index.filter(|_| env.get(INDEX_VARIABLE).is_none()) {
-            env.set(INDEX_VARIABLE, index.to_string().into())?;
+            env.set(INDEX_VARIABLE, written(out, format_args!("{index}")))?;
         }
-        Ok(env)
+        Ok(())
     }
 
     /// The command and its arguments; the image stands for a command that the template does not name.
-    fn arguments(&self, env: &mut Env<'a>) -> Result<Texts, SetupTooLong> {
+    fn arguments(&self, env: &mut Env<'_, 'a>, out: &mut String, args: &mut Records) -> Result<(), SetupTooLong> {
         let template = &self.launch.plan.template;
-        let program = template.command.is_empty().then_some(&template.image);
-        let texts = || template.command.iter().chain(&template.args);
-        let bytes = program.into_iter().chain(texts()).map(String::len).sum();
-        let mut args = Texts::with_capacity(template.command.len() + template.args.len() + 1, bytes);
-        if let Some(image) = program {
-            args.push(&[image]);
+        if template.command.is_empty() {
+            args.push(&[&template.image]);
         }
-        for text in texts() {
-            let arg = env.expand(text)?;
+        for text in template.command.iter().chain(&template.args) {
+            let arg = env.expand(text, out)?;
             env.spend(arg.len())?;
-            args.push(&[&arg]);
+            args.push(&[arg]);
         }
-        Ok(args)
+        Ok(())
     }
 
     /// The value of a `fieldRef`; a label or annotation that the pod does not have is empty (kubernetes:
     /// `fieldpath.ExtractFieldPathAsString`).
-    fn field(&self, path: &FieldPath) -> Cow<'a, str> {
+    fn field<'o>(&self, path: &FieldPath, out: &'o mut String) -> &'o str
+    where
+        'a: 'o,
+    {
         let Launch { job, ordinal, plan, .. } = self.launch;
         match path {
-            FieldPath::Name => self.name().into(),
-            FieldPath::Namespace => Cow::Borrowed(&plan.namespace),
-            FieldPath::Uid => plan.uid_key.pod_uid(*job, *ordinal).to_string().into(),
-            FieldPath::Label(key) => self.metadata(key, &plan.template.labels),
-            FieldPath::Annotation(key) => self.metadata(key, &plan.template.annotations),
+            FieldPath::Name => self.name(out),
+            FieldPath::Namespace => &plan.namespace,
+            FieldPath::Uid => written(out, format_args!("{}", plan.uid_key.pod_uid(*job, *ordinal))),
+            FieldPath::Label(key) => self.metadata(key, &plan.template.labels, out),
+            FieldPath::Annotation(key) => self.metadata(key, &plan.template.annotations, out),
         }
     }
 
-    fn metadata(&self, key: &str, of_template: &'a BTreeMap<String, String>) -> Cow<'a, str> {
+    fn metadata<'o>(&self, key: &str, of_template: &'o BTreeMap<String, String>, out: &'o mut String) -> &'o str {
         match self.index {
-            Some(index) if key == INDEX_KEY => index.to_string().into(),
-            _ => of_template.get(key).map(String::as_str).unwrap_or_default().into(),
+            Some(index) if key == INDEX_KEY => written(out, format_args!("{index}")),
+            _ => of_template.get(key).map(String::as_str).unwrap_or_default(),
         }
     }
 
-    fn name(&self) -> String {
-        let mut name = join_prefix(&self.launch.plan.job_name, self.index);
-        name.extend(self.launch.plan.names.suffix(self.launch.ordinal).map(char::from));
-        name
+    fn name<'o>(&self, out: &'o mut String) -> &'o str {
+        let Launch { ordinal, plan, .. } = self.launch;
+        out.clear();
+        plan.names.push_pod_name(out, &plan.job_name, self.index, *ordinal);
+        out
     }
 
     /// kubernetes: an Indexed Job's pods have `spec.hostname` `<job>-<index>`, other pods their name.
-    fn hostname(&self) -> String {
-        self.index.map_or_else(|| self.name(), |index| format!("{}-{index}", self.launch.plan.job_name))
+    fn hostname<'o>(&self, out: &'o mut String) -> &'o str {
+        match self.index {
+            Some(index) => written(out, format_args!("{}-{index}", self.launch.plan.job_name)),
+            None => self.name(out),
+        }
     }
 }
 
-/// An environment in the making: the first definition of a name decides its place, the last one its value.
-struct Env<'a> {
-    entries: Vec<(&'a str, Cow<'a, str>)>,
-    /// Where in `entries` a name is, once there are more than [`SCANNED_MAX`].
-    places: BTreeMap<&'a str, usize>,
-    bytes_left: usize,
-}
-
-impl<'a> Env<'a> {
-    fn get(&self, name: &str) -> Option<&str> {
-        self.place(name).map(|place| &*self.entries[place].1)
-    }
-
-    fn place(&self, name: &str) -> Option<usize> {
-        if self.entries.len() > SCANNED_MAX {
-            return self.places.get(name).copied();
-        }
-        self.entries.iter().position(|(known, _)| *known == name)
-    }
-
-    fn set(&mut self, name: &'a str, value: Cow<'a, str>) -> Result<(), SetupTooLong> {
-        self.spend(name.len() + value.len())?;
-        match self.place(name) {
-            Some(place) => self.entries[place].1 = value,
-            None => {
-                self.entries.push((name, value));
-                if self.entries.len() > SCANNED_MAX {
-                    let known = self.entries.iter().enumerate().skip(self.places.len());
-                    self.places.extend(known.map(|(place, (name, _))| (*name, place)));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn spend(&mut self, bytes: usize) -> Result<(), SetupTooLong> {
-        self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or(SetupTooLong)?;
-        Ok(())
-    }
-
-    fn expand(&self, text: &'a str) -> Result<Cow<'a, str>, SetupTooLong> {
-        if !text.contains('$') {
-            return if text.len() <= self.bytes_left { Ok(text.into()) } else { Err(SetupTooLong) };
-        }
-        expand(text, self.bytes_left, |name| self.get(name)).map(Cow::Owned).ok_or(SetupTooLong)
-    }
-
-    /// All of it, each as `NAME=value`.
-    fn texts(&self) -> Texts {
-        let bytes = self.entries.iter().map(|(name, value)| name.len() + 1 + value.len()).sum();
-        let mut texts = Texts::with_capacity(self.entries.len(), bytes);
-        for (name, value) in &self.entries {
-            texts.push(&[name, "=", value]);
-        }
-        texts
-    }
+/// What `text` says, in place of what was in `out`.
+fn written<'o>(out: &'o mut String, text: fmt::Arguments<'_>) -> &'o str {
+    out.clear();
+    out.write_fmt(text).expect("a String takes everything");
+    out
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::env::SCANNED_MAX;
     use super::*;
     use crate::base::{JobId, PodNames, Uid, UidKey};
     use crate::model::{EnvVar, PodTemplate, RunPlan};
@@ -206,6 +184,10 @@ mod tests {
             template: Arc::new(template),
         };
         Launch { job: JobId(7), ordinal: 3, index, slot: 0, plan: Arc::new(plan) }
+    }
+
+    fn prepare(launch: &Launch) -> Result<PodSetup, SetupTooLong> {
+        Agent::default().prepare(launch)
     }
 
     fn suffix() -> String {
@@ -392,6 +374,27 @@ mod tests {
         for (bytes, fits) in [(SETUP_BYTES_MAX - host, true), (SETUP_BYTES_MAX - host + 1, false)] {
             let template = PodTemplate { command: vec!["x".repeat(bytes)], ..PodTemplate::default() };
             assert_eq!(prepare(&launch(template, NO_INDEX)).is_ok(), fits, "{bytes}");
+        }
+    }
+    #[test]
+    fn pods_prepared_one_after_another_are_as_if_alone() {
+        let long = "x".repeat(SETUP_BYTES_MAX + 1);
+        let many: Vec<EnvVar> = (0..2 * SCANNED_MAX).map(|number| text(&format!("V{number}"), "$(V0)v")).collect();
+        let templates = [
+            PodTemplate { args: vec!["$(A)".to_owned()], env: vec![text("A", "1")], ..PodTemplate::default() },
+            PodTemplate { args: vec!["$(A)".to_owned()], env: many, ..PodTemplate::default() },
+            PodTemplate {
+                args: vec![long],
+                env: vec![text("A", "$(V1)2"), field("N", "metadata.name")],
+                ..PodTemplate::default()
+            },
+            PodTemplate { env: vec![field("N", "metadata.name"), text("B", "$(A)$(N)")], ..PodTemplate::default() },
+        ];
+        let mut agent = Agent::default();
+        for (template, index) in templates.iter().flat_map(|template| [9, 10, NO_INDEX].map(|index| (template, index)))
+        {
+            let launch = launch(template.clone(), index);
+            assert_eq!(agent.prepare(&launch), prepare(&launch), "{index}");
         }
     }
 }

@@ -4,10 +4,15 @@
 
 /// Replaces every `$(NAME)` that `value_of` knows; an unknown one stays as written. `$$` gives `$`, so `$$(NAME)` gives
 /// `$(NAME)`; any other `$` and a reference that is never closed stay as they are (kubernetes:
-/// third_party/forked/golang/expansion, `Expand`). `None` when the result would be longer than `bytes_max`: references to
-/// values full of references double with every level.
-pub(super) fn expand<'a>(text: &str, bytes_max: usize, value_of: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
-    let mut out = String::with_capacity(text.len().min(bytes_max));
+/// third_party/forked/golang/expansion, `Expand`). The result replaces what is in `out`. `None` when it would be longer than
+/// `bytes_max`: references to values full of references double with every level.
+pub(super) fn expand<'a, 'o>(
+    out: &'o mut String,
+    text: &str,
+    bytes_max: usize,
+    value_of: impl Fn(&str) -> Option<&'a str>,
+) -> Option<&'o str> {
+    out.clear();
     let mut rest = text;
     // Looked up once: many openers without a closer must not search the text again each.
     let mut is_closed_ahead = text.contains(')');
@@ -32,12 +37,15 @@ pub(super) fn expand<'a>(text: &str, bytes_max: usize, value_of: impl Fn(&str) -
         }
     }
     out.push_str(rest);
-    (out.len() <= bytes_max).then_some(out)
+    (out.len() <= bytes_max).then_some(&**out)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::expand;
+    fn expand<'a>(text: &str, bytes_max: usize, value_of: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
+        let mut out = "what was there before".to_owned();
+        super::expand(&mut out, text, bytes_max, value_of).map(str::to_owned)
+    }
 
     fn value_of(name: &str) -> Option<&'static str> {
         match name {

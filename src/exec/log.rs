@@ -12,6 +12,9 @@ pub const LOG_BYTES_PER_POD_MAX: usize = 10 << 20;
 /// A guest gives its worker a turn when this much waits: more than a turn's ordinary output, far less than what is kept.
 const FULL_BYTES: usize = 1 << 20;
 
+/// Room for output that is kept for the next pod, bytes.
+const KEPT_BYTES_MAX: usize = 4 << 10;
+
 /// Before each run: one byte for the stream, four for the length.
 const RUN_HEADER: usize = 5;
 
@@ -57,10 +60,30 @@ impl PodLog {
         self.buffer().len()
     }
 
-    /// Hands over what was written since the last call as encoded runs, and forgets it.
+    /// Hands over what was written since the last call as encoded runs, and forgets it. A little room stays, for the pod or
+    /// for the next one.
     pub(super) fn drain_into<T>(&self, sink: impl FnOnce(&[u8]) -> T) -> T {
-        let taken = std::mem::take(&mut *self.buffer());
-        sink(&taken.bytes[taken.head..])
+        let mut buffer = self.buffer();
+        let given = sink(&buffer.bytes[buffer.head..]);
+        buffer.clear();
+        given
+    }
+
+    /// Gives back the room, unless something waits there: a parked guest may never write again.
+    pub(super) fn give_back_room(&self) {
+        let mut buffer = self.buffer();
+        if buffer.len() == 0 {
+            *buffer = Buffer::default();
+        }
+    }
+
+    /// An empty log for another pod: this one, with its room, if nobody else has it any more, else a new one.
+    pub(super) fn renew(&mut self) -> Self {
+        match Arc::get_mut(&mut self.0).map(Mutex::get_mut) {
+            Some(Ok(buffer)) => buffer.clear(),
+            Some(Err(_)) | None => *self = Self::default(),
+        }
+        self.clone()
     }
 
     fn buffer(&self) -> std::sync::MutexGuard<'_, Buffer> {
@@ -73,11 +96,20 @@ impl Buffer {
         self.bytes.len() - self.head
     }
 
+    /// Forgets what waits, and room for more than [`KEPT_BYTES_MAX`].
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES_MAX);
+        (self.head, self.last) = (0, 0);
+    }
+
     fn write(&mut self, stream: Stream, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
         let bytes = &bytes[bytes.len().saturating_sub(LOG_BYTES_PER_POD_MAX - RUN_HEADER)..];
+        // Once, not for the header and for the bytes.
+        self.bytes.reserve(RUN_HEADER + bytes.len());
         if self.len() == 0 || self.run_at(self.last).0 != stream {
             self.last = self.bytes.len();
             self.bytes.extend(run_header(stream, 0));
@@ -215,6 +247,29 @@ mod tests {
         assert_eq!(log.take(), [(Stdout, b"ab".to_vec()), (Stderr, b"c".to_vec()), (Stdout, b"d".to_vec())]);
         assert_eq!(log.take(), []);
         assert_eq!(log.len(), 0);
+    }
+
+    #[test]
+    fn a_log_is_for_another_pod_when_nobody_has_it() {
+        let room = |log: &PodLog| log.buffer().bytes.capacity();
+        let mut last = PodLog::default();
+        let first = last.renew();
+        first.write(Stdout, b"hello");
+        assert!(!Arc::ptr_eq(&first.0, &last.renew().0), "the first pod has it");
+        let second = last.renew();
+        second.write(Stdout, b"lost");
+        let place = Arc::as_ptr(&second.0);
+        drop(second);
+        let third = last.renew();
+        assert!(Arc::as_ptr(&third.0) == place && third.len() == 0 && room(&third) > 0);
+        assert_eq!(first.take(), [(Stdout, b"hello".to_vec())]);
+        third.write(Stdout, &[b'x'; KEPT_BYTES_MAX]);
+        third.give_back_room();
+        assert_eq!(third.len(), RUN_HEADER + KEPT_BYTES_MAX, "what waits stays");
+        third.drain_into(|_| ());
+        assert!((1..=KEPT_BYTES_MAX).contains(&room(&third)));
+        third.give_back_room();
+        assert_eq!(room(&third), 0);
     }
 
     #[test]

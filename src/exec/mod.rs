@@ -5,6 +5,7 @@
 mod agent;
 mod compile;
 mod ends;
+mod env;
 mod exits;
 mod expand;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod nursery;
 mod priority;
 mod queue;
 mod reader;
+mod run;
 mod runtime;
 mod segments;
 mod texts;
@@ -30,7 +32,7 @@ mod workers;
 #[cfg(test)]
 mod workers_tests;
 
-pub use agent::{SETUP_BYTES_MAX, SetupTooLong, prepare};
+pub use agent::{SETUP_BYTES_MAX, SetupTooLong};
 pub use log::{LOG_BYTES_PER_POD_MAX, PodLog};
 pub use logs::{Following, LOG_BYTES_MAX_DEFAULT, LogEntry, Logs, LogsError, SEGMENTS_MAX};
 pub use priority::as_compilation;

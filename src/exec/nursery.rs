@@ -5,21 +5,20 @@
 //! future must bear.
 
 use super::guard::guarded;
+use super::run::BoxedRun;
 use super::{Busy, Outcome, PodLog};
 use crate::base::{JobId, Time};
 use crate::model::{Launch, LogExtent};
 use std::collections::HashMap;
 use std::collections::VecDeque;
-use std::pin::{Pin, pin};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 /// Slots that are kept when no guest is left.
 const IDLE_SLOTS_MAX: usize = 1024;
-
-/// A guest's run.
-pub(super) type Run = Pin<Box<dyn Future<Output = Result<Outcome, Busy>>>>;
 
 /// A pod whose guest was instantiated, or is about to be.
 pub(super) struct Guest<C> {
@@ -33,7 +32,7 @@ pub(super) struct Guest<C> {
     pub(super) extent: LogExtent,
     /// It has output that waits for the worker's next flush.
     pub(super) is_dirty: bool,
-    pub(super) run: Run,
+    pub(super) run: BoxedRun,
 }
 
 impl<C> Guest<C> {
@@ -198,6 +197,7 @@ impl<C> Nursery<C> {
         wake.is_woken.store(false, Ordering::Release);
         let mut context = Context::from_waker(waker);
         // A worker's turn is one poll for tokio: its budget for one task is not meant for hundreds of guests.
+        let run = poll_fn(|context| run.as_mut().poll(context));
         let polled = guarded(|| pin!(tokio::task::coop::unconstrained(run)).poll(&mut context));
         *is_computing = wake.is_woken.load(Ordering::Acquire);
         let end = match polled {

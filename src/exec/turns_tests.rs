@@ -104,11 +104,20 @@ fn those_that_compute_get_a_turn_however_many_others_come() {
 }
 
 #[test]
-fn a_pod_is_not_behind_all_that_were_queued_before_it_and_its_end_is_told_at_once() {
+fn a_pod_is_not_behind_all_that_were_queued_before_it() {
     let mut desk = Desk::new();
     desk.launch(1, 500, &["say:many"]);
     desk.launch(2, 1, &["say:one"]);
-    assert_eq!(desk.turn(), ["many", "one", "0 started, 2 ended"]);
+    assert_eq!(desk.turn(), ["many", "one", "many", "0 started, 256 ended"]);
+}
+
+#[test]
+fn the_end_of_the_last_pod_of_a_job_is_reported_after_one_millisecond_of_launching() {
+    let mut desk = Desk::new();
+    desk.launch(1, 1, &["say:one"]);
+    desk.launch(2, 500, &["say:many"]);
+    PER_READING.set(1);
+    assert_eq!(desk.turn(), ["one", "0 started, 1 ended"]);
 }
 
 #[test]

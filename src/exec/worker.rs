@@ -4,14 +4,15 @@
 //! launch ends in exactly one exit or refusal, unless the worker is closed; a pod's `started` is in an earlier report than
 //! its exit.
 
-use super::agent::prepare;
+use super::agent::Agent;
 use super::compile::{Explainer, Loaded, Loader, Traced};
 use super::exits::{exit, panicked, stopped};
 use super::guard::guarded;
 use super::inbox::Inbox;
 use super::logs::Logs;
-use super::nursery::{End, Guest, Nursery, Run, Turn};
+use super::nursery::{End, Guest, Nursery, Turn};
 use super::queue::{Queue, Queued};
+use super::run::{BoxedRun, boxed};
 use super::segments::SegmentWriter;
 use super::tick::{TICK, Ticker};
 use super::workers::ReportFn;
@@ -75,7 +76,7 @@ struct Waiting<C> {
 
 /// What came of the attempt to create a guest.
 enum Begun<C> {
-    Run(C, Run),
+    Run(C, BoxedRun),
     NotLoaded,
     Refused(LoadError),
 }
@@ -95,6 +96,11 @@ pub(super) struct Worker<R: Runtime> {
     queue: Queue<R::Code>,
     waiting: Vec<Waiting<R::Code>>,
     guests: Nursery<R::Code>,
+    agent: Agent,
+    /// Of the pod that was launched last.
+    last_log: PodLog,
+    /// The box of a run that is over.
+    spare_run: Option<BoxedRun>,
     writer: SegmentWriter,
     is_writing_failed: bool,
     /// Slots of parked guests with output that waits for `flush_timer`.
@@ -122,6 +128,9 @@ impl<R: Runtime> Worker<R> {
             queue: Queue::new(),
             waiting: Vec::new(),
             guests: Nursery::new(),
+            agent: Agent::default(),
+            last_log: PodLog::default(),
+            spare_run: None,
             writer,
             is_writing_failed: false,
             dirty: Vec::new(),
@@ -310,7 +319,7 @@ impl<R: Runtime> Worker<R> {
     }
 
     fn launch(&mut self, queued: Queued<R::Code>) {
-        let log = PodLog::default();
+        let log = self.last_log.renew();
         match guarded(|| self.begin(&queued, &log)) {
             Ok(Begun::Run(code, run)) => self.start(queued, code, log, run),
             Ok(Begun::NotLoaded) => self.wait_for_load(queued),
@@ -323,13 +332,16 @@ impl<R: Runtime> Worker<R> {
         }
     }
 
-    fn begin(&self, queued: &Queued<R::Code>, log: &PodLog) -> Begun<R::Code> {
+    fn begin(&mut self, queued: &Queued<R::Code>, log: &PodLog) -> Begun<R::Code> {
         let launch = &queued.launch;
         let Some(code) = queued.code.clone().or_else(|| self.cached(&launch.plan)) else {
             return Begun::NotLoaded;
         };
-        match prepare(launch) {
-            Ok(setup) => Begun::Run(code.clone(), Box::pin(self.seat.runtime.run(code, setup, log.clone()))),
+        match self.agent.prepare(launch) {
+            Ok(setup) => {
+                let run = self.seat.runtime.run(code.clone(), setup, log.clone());
+                Begun::Run(code, boxed(run, self.spare_run.take()))
+            }
             Err(error) => {
                 let message = error.to_string().into();
                 Begun::Refused(LoadError { reason: Reason::CreateContainerError, message })
@@ -354,7 +366,7 @@ impl<R: Runtime> Worker<R> {
         }
     }
 
-    fn start(&mut self, queued: Queued<R::Code>, code: R::Code, log: PodLog, run: Run) {
+    fn start(&mut self, queued: Queued<R::Code>, code: R::Code, log: PodLog, run: BoxedRun) {
         let Queued { launch, announced, .. } = queued;
         let Launch { job, ordinal, slot: pod_slot, .. } = launch;
         let started = announced.unwrap_or(self.now);
@@ -397,6 +409,8 @@ impl<R: Runtime> Worker<R> {
             guest.is_dirty = true;
             self.dirty.push(slot);
             self.flush_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(FLUSH_AFTER)));
+        } else if waits == 0 {
+            guest.log.give_back_room();
         }
     }
 
@@ -405,6 +419,7 @@ impl<R: Runtime> Worker<R> {
         let (job, ordinal) = guest.key();
         guest.is_dirty = false;
         guest.extent = self.writer.append(job, ordinal, guest.extent, &guest.log, self.now);
+        guest.log.give_back_room();
         let extent = guest.extent;
         self.show_extent(job, ordinal, extent);
     }
@@ -427,12 +442,13 @@ impl<R: Runtime> Worker<R> {
         }
     }
 
-    /// A guest ended, or is ended by dropping its future.
+    /// A guest ended, or is ended by dropping its run.
     fn end(&mut self, guest: Guest<R::Code>, mut outcome: Outcome) {
         let (job, ordinal) = guest.key();
-        let Guest { launch, code, started, log, extent, run, .. } = guest;
-        if let Err(text) = guarded(|| drop(run)) {
-            tracing::error!(job = job.0, ordinal, %text, "freeing a guest panicked");
+        let Guest { launch, code, started, log, extent, mut run, .. } = guest;
+        match guarded(|| run.as_mut().clear()) {
+            Ok(()) => self.spare_run = Some(run),
+            Err(text) => tracing::error!(job = job.0, ordinal, %text, "freeing a guest panicked"),
         }
         let was_live = extent.segment != NO_SEGMENT;
         let extent = self.writer.append(job, ordinal, extent, &log, self.now);

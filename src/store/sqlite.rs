@@ -39,7 +39,7 @@ const TABLES: &str = "
         facts BLOB NOT NULL);";
 
 /// The log is moved into the database when about so many of its pages were written, by [`Store::tidy`]: a few milliseconds.
-const CHECKPOINT_PAGES: usize = 512;
+const CHECKPOINT_PAGES: usize = 1024;
 
 /// Pages of the log that a transaction takes beside what is in it.
 const TRANSACTION_PAGES: usize = 4;

@@ -221,9 +221,10 @@ fn sched_yield(_: &mut Lean, _: &mut Memory<'_>) -> Done {
 
 fn put_sizes(memory: &mut Memory<'_>, texts: &Texts, len: u32, bytes: u32) -> Done {
     let guest_bytes = u32::try_from(texts.guest_bytes()).map_err(|_| Errno::OVERFLOW)?;
+    let count = u32::try_from(texts.len()).map_err(|_| Errno::OVERFLOW)?;
     // In wasmtime-wasi's order: both may be the same place.
     memory.write(bytes, guest_bytes.to_le_bytes())?;
-    Ok(memory.write(len, texts.len().to_le_bytes())?)
+    Ok(memory.write(len, count.to_le_bytes())?)
 }
 
 /// Writes a pointer and a text in turn, each text in the pieces of wasmtime-wasi: where lists overlap or do not fit, what is

@@ -292,7 +292,12 @@ fn mistakes_are_told_with_their_place_and_what_to_do() {
             4,
             &["no module `coracle/pie:latest` here", "have: "],
         ),
-        ("not offered", format!("{job}  suspend: true\n"), 2, &["spec.suspend: Forbidden: not offered", "stdin:"]),
+        (
+            "not offered",
+            format!("{job}      runtimeClassName: x\n"),
+            2,
+            &["spec.template.spec.runtimeClassName: Forbidden: not offered", "stdin:"],
+        ),
         (
             "invalid",
             job.replace("restartPolicy: Never", "restartPolicy: Always"),

@@ -18,7 +18,7 @@ use super::write::RETRY_AFTER_S;
 use crate::base::JobId;
 use crate::engine::{Handle, now};
 use crate::exec::Following;
-use crate::model::{LogExtent, NO_SEGMENT, PodRecord};
+use crate::model::{LogExtent, NO_SEGMENT, Phase, PodRecord};
 use crate::view::{Filter, PodObject, Topic, View};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -165,7 +165,9 @@ impl Follower {
             if let Some(end) = end.filter(|end| end.segment != NO_SEGMENT && *end != seen) {
                 return Some(end);
             }
-            let is_over = pod.is_none_or(|pod| pod.is_terminal() || pod.has(PodRecord::REMOVED));
+            // A follower follows one container (kubernetes: kubelet, `ReadLogs`).
+            let has_exited = |pod: &PodRecord| pod.phase == Phase::Running && !pod.has(PodRecord::STARTED);
+            let is_over = pod.is_none_or(|pod| pod.is_terminal() || pod.has(PodRecord::REMOVED) || has_exited(&pod));
             if is_over || *self.shutdown.borrow() {
                 return None;
             }

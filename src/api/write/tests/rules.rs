@@ -32,6 +32,8 @@ fn a_container_that_fails_is_started_again_in_its_pod() {
         // The log is that of the last container alone.
         let log = server.get(&format!("{PODS_PATH}/{name}/log")).await;
         assert_eq!((log.status, log.text.as_str()), (200, "1"));
+        let followed = server.get(&format!("{PODS_PATH}/{name}/log?follow=true")).await;
+        assert_eq!((followed.status, followed.text.as_str()), (200, "1"), "it ends with the container");
         let status = server.get(&path("a")).await.body["status"].take();
         assert_eq!((&status["active"], &status["ready"], &status["failed"]), (&json!(1), &json!(0), &Value::Null));
         server

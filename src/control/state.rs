@@ -11,7 +11,7 @@ use super::sched::{Capacity, Sched};
 use super::timers::{Due, Timers};
 use crate::base::{JobId, NO_INDEX, PodNames, Time, UidKey};
 use crate::model::{
-    Batch, Claim, DocWrite, Event, EventNote, Fact, JobRecord, JobSpec, Kind, NodeShape, PodMeta, PodTemplate,
+    Batch, Claim, Counted, DocWrite, Event, EventNote, Fact, JobRecord, JobSpec, Kind, NodeShape, PodMeta, PodTemplate,
     PriorityClass, RunPlan,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -275,8 +275,8 @@ impl State {
         let changed = fact.job().filter(|_| !matches!(fact, Fact::JobCreated { .. } | Fact::Recorded { .. }));
         if let Some(id) = changed {
             let job = self.job(id);
+            job.unpublished |= changes_status(&fact, &job.record.strays);
             job.record.apply(&fact, rv);
-            job.unpublished |= changes_status(&fact);
         }
         fx.batch.facts.push(fact);
         rv
@@ -352,21 +352,23 @@ impl State {
     }
 }
 
-/// Whether a fact changes what `Job.status` shows.
-fn changes_status(fact: &Fact) -> bool {
+/// Whether a fact changes what `Job.status` shows, which says nothing of `strays`.
+fn changes_status(fact: &Fact, strays: &BTreeSet<u32>) -> bool {
     match fact {
+        Fact::PodsStarted { pods, .. } => pods.iter().any(|(ordinal, ..)| !strays.contains(ordinal)),
+        Fact::PodsDeleted { pods, .. } => pods.iter().any(|pod| pod.counted != Counted::Strayed),
+        Fact::PodsEnded { ends, .. } => ends.iter().any(|end| end.counted != Counted::Strayed),
+        Fact::ContainersExited { exits, .. } => {
+            exits.iter().any(|exit| exit.was_ready && !strays.contains(&exit.ordinal))
+        }
         Fact::JobStarted { .. }
         | Fact::PodsCreated { .. }
-        | Fact::PodsStarted { .. }
         | Fact::PodsStopping { .. }
-        | Fact::PodsDeleted { .. }
         | Fact::PodChanged { claim: Claim::Left { .. } | Claim::Joined { .. }, .. }
-        | Fact::PodsEnded { .. }
         | Fact::IndexesLimited { .. }
         | Fact::IndexesRerun { .. }
         | Fact::ConditionSet { .. } => true,
         Fact::PodsReleased { failed, .. } => *failed > 0,
-        Fact::ContainersExited { exits, .. } => exits.iter().any(|exit| exit.was_ready),
         Fact::JobCreated { .. }
         | Fact::JobChanged { .. }
         | Fact::PodsWaiting { .. }

@@ -146,8 +146,8 @@ impl MemStore {
 
     fn marks(&self, id: JobId) -> Vec<(u32, PodMark)> {
         let metas = self.metas.range((id, 0)..=(id, u32::MAX));
-        let mark = |(_, ordinal): &(JobId, u32), meta: &Box<str>| {
-            (*ordinal, PodMark { meta: Some(meta.clone()), ..PodMark::default() })
+        let mark = |(_, ordinal): &(JobId, u32), meta: &str| {
+            (*ordinal, PodMark { meta: Some(meta.into()), ..PodMark::default() })
         };
         let of_job = |(job, ordinal): &(JobId, u32)| {
             (*job == id).then(|| (*ordinal, PodMark { ungated: true, ..PodMark::default() }))

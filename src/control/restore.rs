@@ -159,7 +159,8 @@ fn restore_touched(job: &Job, marks: Vec<(u32, PodMark)>, living: &[PodRecord]) 
     let touched = |(ordinal, mark): (u32, PodMark)| {
         let meta = mark.meta?;
         let read = PodMeta::read(&meta);
-        let is_stray = read.controller() != Some(&*uid) && is_living(ordinal);
+        let is_ours = job.record.placement.orphaned || read.controller() == Some(&*uid);
+        let is_stray = !is_ours && is_living(ordinal);
         let is_doomed = mark.stop.is_some() && !is_living(ordinal);
         Some((ordinal, Touched { is_kept: !read.finalizers.is_empty(), is_stray, is_doomed, meta }))
     };

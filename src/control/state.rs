@@ -259,6 +259,11 @@ impl State {
             let job = self.job(id);
             job.record.apply(&fact, rv);
             job.unpublished |= changes_status(&fact);
+            if let Fact::PodsRemoved { ordinals, .. } = &fact
+                && !job.touched.is_empty()
+            {
+                ordinals.iter().for_each(|ordinal| drop(job.touched.remove(ordinal)));
+            }
         }
         fx.batch.facts.push(fact);
         rv

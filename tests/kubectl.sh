@@ -379,7 +379,7 @@ is ""
 echo "== drain, cordon, uncordon"
 run k create -f "$work/hands.yaml"
 soon "Running Running" k get pods -l app=hands -o 'jsonpath={.items[*].status.phase}'
-run k drain coracle --force --ignore-daemonsets --delete-emptydir-data --timeout=60s
+run k drain coracle --pod-selector=app=hands --ignore-daemonsets --timeout=60s
 has "node/coracle cordoned" "evicting pod default/hands-" "node/coracle drained"
 run k get nodes
 has "Ready,SchedulingDisabled"

@@ -4,7 +4,7 @@
 use coracle::base::{JobId, NO_INDEX, Rng, Time, Uid};
 use coracle::model::{
     Batch, Claim, Condition, ConditionReason, ConditionType, Counted, DeletedPod, DocWrite, EngineKind, Event,
-    EventNote, Fact, Fold, IndexRun, Kind, LogExtent, PodEnd, Reason, Unplaced, Waiting,
+    EventNote, Fact, Fold, IndexRun, Kind, LogExtent, PodEnd, Reason, Waiting,
 };
 use coracle::store::{Sqlite, Store};
 use coracle::view::{Change, ChangeKind, Cursor, Filter, Object, Topic, View};
@@ -128,7 +128,7 @@ impl History {
 
     /// One thing that happens to a Job; false when it is gone after it.
     fn step_job(&mut self, job: JobId, state: &mut Job, at: Time) -> bool {
-        match self.below(18) {
+        match self.below(17) {
             0 => drop(self.says(Fact::JobStarted { job, at })),
             1 => {
                 let rv = self.says(Fact::JobChanged { job });
@@ -159,12 +159,7 @@ impl History {
                 self.says(Fact::StatusPublished { job });
             }
             13 | 14 => self.touch(job, state, at),
-            15 => {
-                let unplaced =
-                    (self.below(2) == 0).then(|| Unplaced { since: at, why: "0/1 nodes are available".into() });
-                self.says(Fact::Unplaced { job, unplaced });
-            }
-            16 if self.below(3) == 0 && state.next_ordinal > 0 => {
+            15 if self.below(3) == 0 && state.next_ordinal > 0 => {
                 let ordinals = state.next_ordinal;
                 self.says(Fact::JobOrphaned { job, at, ordinals });
                 return false;

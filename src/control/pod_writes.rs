@@ -67,7 +67,6 @@ impl State {
     /// A pod that has ended and was counted goes at once, unless a client keeps it.
     fn remove_ended_pod(&mut self, job: JobId, ordinal: u32, fx: &mut Effects) -> Written {
         let rv = if self.job(job).may_go(ordinal) {
-            self.job(job).touched.remove(&ordinal);
             self.record(fx, Fact::PodsRemoved { job, ordinals: vec![ordinal] })
         } else if self.job(job).doomed.insert(ordinal) {
             let at = self.now;

@@ -141,10 +141,7 @@ impl State {
         let job = self.job(id);
         ordinals.retain(|ordinal| {
             let goes = job.may_go(*ordinal);
-            if goes {
-                job.doomed.remove(ordinal);
-                job.touched.remove(ordinal);
-            } else {
+            if !goes {
                 job.doomed.insert(*ordinal);
             }
             goes

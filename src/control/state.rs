@@ -277,6 +277,14 @@ impl State {
             let job = self.job(id);
             job.unpublished |= changes_status(&fact, &job.record.strays);
             job.record.apply(&fact, rv);
+            if let Fact::PodsRemoved { ordinals, .. } = &fact
+                && !(job.touched.is_empty() && job.doomed.is_empty())
+            {
+                ordinals.iter().for_each(|ordinal| {
+                    job.touched.remove(ordinal);
+                    job.doomed.remove(ordinal);
+                });
+            }
         }
         fx.batch.facts.push(fact);
         rv

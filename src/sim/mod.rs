@@ -1,0 +1,3 @@
+//! Seeded histories of the whole state machine.
+
+mod oracle;

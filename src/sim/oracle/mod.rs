@@ -111,9 +111,27 @@ impl Pod {
         self.phase == Phase::Failed || is_going
     }
 
+    /// Its only container ends.
+    pub(super) fn end(&mut self, exit_code: u8, at: Time) {
+        self.phase = if exit_code == 0 { Phase::Succeeded } else { Phase::Failed };
+        self.ready = None;
+        self.containers.iter_mut().for_each(|container| container.ended = Some((exit_code, at)));
+    }
+
+    /// It has ended, nothing holds it, and its deletion was asked for.
+    pub(super) fn is_gone(&self) -> bool {
+        self.is_terminal() && self.deleted.is_some() && !self.finalizer
+    }
+
     fn restarts(&self) -> u32 {
         self.containers.iter().map(|container| container.restarts).sum()
     }
+}
+
+/// What the failure policy says of a pod that failed.
+pub(super) fn action<'a>(spec: &'a Spec, pod: &Pod) -> Option<&'a str> {
+    let (rule, _) = rules::first_match(spec, pod).filter(|_| pod.phase == Phase::Failed)?;
+    Some(&rule.action)
 }
 
 /// 8.1: what is remembered of failures.

@@ -68,7 +68,9 @@ fn matches(rule: &FailureRule, at: usize, pod: &Pod) -> Option<String> {
         let container = main.into_iter().chain(init).find(qualifies)?;
         let (code, _) = container.ended.expect("it qualifies");
         let (name, pod) = (&container.name, &pod.name);
-        return Some(format!("Container {name} for pod {pod} failed with exit code {code} matching FailJob rule at index {at}"));
+        return Some(format!(
+            "Container {name} for pod {pod} failed with exit code {code} matching FailJob rule at index {at}"
+        ));
     }
     let pattern = rule.conditions.iter().find(|pattern| pod.conditions.contains(pattern))?;
     Some(format!("Pod {} has condition {} matching FailJob rule at index {at}", pod.name, pattern.0))

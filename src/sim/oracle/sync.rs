@@ -63,15 +63,13 @@ impl Job {
         let status = &self.status;
         let pods = self.pods.clone();
         let valid = |pod: &&Pod| pod.finalizer && (!spec.indexed || pod.index.is_some_and(|i| spec.has_index(i)));
-        let new_succeeded: Vec<&Pod> =
-            pods.iter().filter(valid).filter(|pod| pod.phase == Phase::Succeeded).collect();
+        let new_succeeded: Vec<&Pod> = pods.iter().filter(valid).filter(|pod| pod.phase == Phase::Succeeded).collect();
         let new_failed: Vec<&Pod> = pods.iter().filter(valid).filter(|pod| pod.is_failed(spec)).collect();
         let counted = new_failed.iter().filter(|pod| rules::counts(spec, pod)).count();
         let mut completed: BTreeSet<u32> =
             status.completed_indexes.iter().copied().filter(|index| spec.has_index(*index)).collect();
         completed.extend(new_succeeded.iter().filter_map(|pod| pod.index).filter(|_| spec.indexed));
-        let succeeded =
-            if spec.indexed { size(completed.len()) } else { status.succeeded + size(new_succeeded.len()) };
+        let succeeded = if spec.indexed { size(completed.len()) } else { status.succeeded + size(new_succeeded.len()) };
         let ends = |pods: &[&Pod]| -> Vec<Time> {
             pods.iter().filter(|pod| !pod.lost).map(|pod| rules::finish_time(pod)).collect()
         };
@@ -219,6 +217,13 @@ impl Job {
         }
     }
 
+    /// Counts the pods again, after those were added or left out that a sync created.
+    pub(in crate::sim) fn recount(&mut self) {
+        if !self.status.is_finished() {
+            self.count_pods(&Work::default());
+        }
+    }
+
     /// 2.2: active, ready and terminating after the creations and deletions of the sync.
     fn count_pods(&mut self, work: &Work) {
         self.status.active = count(&self.pods, Pod::is_active) + size(work.create.len());
@@ -262,7 +267,8 @@ fn for_removal(sync: &Sync<'_>, most: usize, preferred: &BTreeSet<u32>) -> Vec<u
 /// 7.3: the pods to create, `missing` at the most.
 fn create(sync: &Sync<'_>, missing: u32, work: &mut Work) {
     let (spec, now) = (sync.spec, sync.now);
-    let wait = |n: u32, last: Time| (rules::delay_ms(n).saturating_sub(now.since_ms(last)), last.plus_ms(rules::delay_ms(n)));
+    let wait =
+        |n: u32, last: Time| (rules::delay_ms(n).saturating_sub(now.since_ms(last)), last.plus_ms(rules::delay_ms(n)));
     let may_wait = |n: u32, over: Time| n > 0 && now.since_ms(over) < 1000;
     let new_pod = |index| NewPod { index, failures: 0, ignored: 0, may_wait: false };
     if spec.per_index.is_none() {
@@ -309,9 +315,8 @@ fn pending_indexes(sync: &Sync<'_>, most: u32) -> Vec<u32> {
     let spec = sync.spec;
     let holds = |pod: &&Pod| pod.is_active() || (spec.only_replace_failed() && pod.is_terminating());
     let held: BTreeSet<u32> = sync.pods.iter().filter(holds).filter_map(|pod| pod.index).collect();
-    let is_free = |index: &u32| {
-        !sync.completed.contains(index) && !sync.failed_indexes.contains(index) && !held.contains(index)
-    };
+    let is_free =
+        |index: &u32| !sync.completed.contains(index) && !sync.failed_indexes.contains(index) && !held.contains(index);
     (0..spec.completions.unwrap_or(0)).filter(is_free).take(most as usize).collect()
 }
 

@@ -125,7 +125,12 @@ fn pod(id: u32, word: &str) -> Pod {
     let ended = |code: &str| Some((code.parse().unwrap(), end));
     let containers = codes.split('+').map(|part| {
         let (name, code) = part.split_once(':').unwrap_or(("main", part));
-        Container { name: name.trim_end_matches('!').to_owned(), init: name.ends_with('!'), restarts, ended: ended(code) }
+        Container {
+            name: name.trim_end_matches('!').to_owned(),
+            init: name.ends_with('!'),
+            restarts,
+            ended: ended(code),
+        }
     });
     let containers: Vec<Container> = containers.collect();
     pod.assigned = letters != "Pe";
@@ -284,7 +289,13 @@ const ROWS: &[Row] = &[
     // Indexed.
     (68, "P2 C5 Indexed", "", "+0,1 a2", "a2"),
     (69, "P2 C3 Indexed", "0:S 1:F 1:S 2:S", "s3 f1 [0-2] CompletionsReached Complete", "-"),
-    (70, "P2 C3 BL0 Indexed", "0:S 1:F 2:R", "-1 t1 s1 f2 [0] BackoffLimitExceeded", "s1 f2 [0] BackoffLimitExceeded Failed"),
+    (
+        70,
+        "P2 C3 BL0 Indexed",
+        "0:S 1:F 2:R",
+        "-1 t1 s1 f2 [0] BackoffLimitExceeded",
+        "s1 f2 [0] BackoffLimitExceeded Failed",
+    ),
     (71, "P2 C3 Indexed", "0:S 1:S 1:S", "+2 a1 s2 [0,1]", "-"),
     (72, "P8 C20 Indexed", "0:R 2:S 3:Pe 4:S 5:S 7:S 8:S 9:S", "+1,6,10,11,12,13 a8 s6 [2,4,5,7-9]", "-"),
     (73, "P3 C4 Indexed", "0:F 1:Pe 2:F", "+0,2 a3 f2", "-"),
@@ -329,12 +340,30 @@ const ROWS: &[Row] = &[
         "s1 f3 [1] {0,2} MaxFailedIndexesExceeded Failed",
     ),
     (107, "P1 C4 BLPI0 MFI0 Indexed", "0:F", "f1 {0} MaxFailedIndexesExceeded Failed", "-"),
-    (108, "P3 C3 BLPI1 BL2 Indexed", "0:F 0:R/1 1:F 1:R/1 2:F", "-2 t2 f5 BackoffLimitExceeded", "f5 BackoffLimitExceeded Failed"),
+    (
+        108,
+        "P3 C3 BLPI1 BL2 Indexed",
+        "0:F 0:R/1 1:F 1:R/1 2:F",
+        "-2 t2 f5 BackoffLimitExceeded",
+        "f5 BackoffLimitExceeded Failed",
+    ),
     (109, "P2 C4 BLPI1 Indexed", "0:S 1:F 1:F/1 2:S 3:F 3:F/1", "s2 f4 [0,2] {1,3} FailedIndexes Failed", "-"),
     (133, "P2 C3 BLPI1 Indexed", "0:F@0 1:R", "a1", "a1"),
     // successPolicy.
-    (110, "P3 C3 Indexed SP:0,1#1", "0:F 0:R 1:S 2:R", "-2 t2 s1 f1 [1] SuccessPolicy", "s1 f1 [1] SuccessPolicy Complete"),
-    (111, "P2 C2 Indexed SP:0,1#1 FailJob:cond:DisruptionTarget", "0:F~ 0:R 1:S", "-1 t1 s1 f2 [1] PodFailurePolicy", "-"),
+    (
+        110,
+        "P3 C3 Indexed SP:0,1#1",
+        "0:F 0:R 1:S 2:R",
+        "-2 t2 s1 f1 [1] SuccessPolicy",
+        "s1 f1 [1] SuccessPolicy Complete",
+    ),
+    (
+        111,
+        "P2 C2 Indexed SP:0,1#1 FailJob:cond:DisruptionTarget",
+        "0:F~ 0:R 1:S",
+        "-1 t1 s1 f2 [1] PodFailurePolicy",
+        "-",
+    ),
     (112, "P2 C2 BL1 Indexed SP:0,1#1", "0:F 0:F 1:S", "s1 f2 [1] BackoffLimitExceeded Failed", "-"),
     (113, "P2 C2 BLPI1 Indexed SP:0,1#1", "0:F/1 1:S", "s1 f1 [1] {0} FailedIndexes Failed", "-"),
     (
@@ -344,7 +373,13 @@ const ROWS: &[Row] = &[
         "s1 f1 [1] SuccessPolicy Complete",
         "-",
     ),
-    (115, "P2 C2 BL0 Indexed SP:0,1#1", "given:SuccessCriteriaMet 0:F 0:F 1:S", "s1 f2 [1] SuccessPolicy Complete", "-"),
+    (
+        115,
+        "P2 C2 BL0 Indexed SP:0,1#1",
+        "given:SuccessCriteriaMet 0:F 0:F 1:S",
+        "s1 f2 [1] SuccessPolicy Complete",
+        "-",
+    ),
     (116, "P2 C2 Indexed SP:0,1#1", "given:FailureTarget 1:S", "s1 [1] PodFailurePolicy Failed", "-"),
     (117, "P1 C10 Indexed SP:0-2", "0:S 1:S 2:S 4:S 5:S 6:S 7:S", "s7 [0-2,4-7] SuccessPolicy Complete", "-"),
     (118, "P1 C10 Indexed SP:9 SP:4,6", "0:S 1:S 2:S 4:S 5:S 6:S 7:S", "s7 [0-2,4-7] SuccessPolicy Complete", "-"),
@@ -392,7 +427,10 @@ fn messages_name_container_pod_code_and_rule() {
         messages[0].clone()
     };
     let matched = "failed with exit code 5 matching FailJob rule at index 1";
-    assert_eq!(message(R1, "F=main-container:5"), format!("Container main-container for pod default/mypod-0 {matched}"));
+    assert_eq!(
+        message(R1, "F=main-container:5"),
+        format!("Container main-container for pod default/mypod-0 {matched}")
+    );
     assert_eq!(message(R1, "F=init!:5+main:143"), format!("Container init for pod default/mypod-0 {matched}"));
     let disrupted = "Pod default/mypod-0 has condition DisruptionTarget matching FailJob rule at index 0";
     assert_eq!(message("FailJob:cond:DisruptionTarget", "F~"), disrupted);

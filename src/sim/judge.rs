@@ -1,0 +1,269 @@
+//! Holds what `control` did against what the oracle would have done.
+//!
+//! Knows the facts of a step and what clients and workers said; gives the oracle pods as Kubernetes would list them. The
+//! oracle syncs until nothing changes: what it creates and deletes must be what `control` created and stopped, and the status
+//! the same. Invariant: which pods there are, and how they ended, is taken from what happened, never from what `control` says
+//! that it counted.
+
+use super::executor::Said;
+use super::oracle::{self, Condition, Job, Pod, Spec, print_indexes};
+use super::tally::Tally;
+use crate::base::{JobId, NO_INDEX, PodNames, Time, Uid};
+use crate::model::{Batch, Fact, JobRecord, JobStatus, Kind, Phase};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// Syncs of a Job in a step until nothing changes, at the most.
+const ROUNDS_MAX: u32 = 20;
+
+/// A Job as the oracle sees it.
+#[derive(Clone, Debug)]
+struct Judged {
+    namespace: Arc<str>,
+    name: Arc<str>,
+    names: PodNames,
+    spec: Arc<Spec>,
+    job: Job,
+}
+
+/// All Jobs as the oracle sees them; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Judge {
+    jobs: BTreeMap<JobId, Arc<Judged>>,
+}
+
+/// What `control` did to the pods of a Job in a step.
+#[derive(Debug, Default)]
+struct Did {
+    created: VecDeque<(u32, u32)>,
+    stopped: BTreeSet<u32>,
+    removed: BTreeSet<u32>,
+}
+
+impl Judge {
+    /// Judges a step at `now`: what was said, the facts that followed, and the records after it.
+    pub(super) fn step<'a>(
+        &mut self,
+        now: Time,
+        said: &[((JobId, u32), Said)],
+        batch: &Batch,
+        records: impl Iterator<Item = &'a JobRecord>,
+        tally: &mut Tally,
+    ) -> Result<(), String> {
+        let mut did = self.take_facts(batch);
+        for ((id, ordinal), said) in said {
+            if let Some(judged) = self.jobs.get_mut(id) {
+                Arc::make_mut(judged).hear(*ordinal, *said, tally);
+            }
+        }
+        let records: BTreeMap<JobId, &JobRecord> = records.map(|record| (record.id, record)).collect();
+        if !records.keys().eq(self.jobs.keys()) {
+            return Err(format!("Jobs {:?}, of which the oracle knows {:?}", records.keys(), self.jobs.keys()));
+        }
+        for (id, judged) in &mut self.jobs {
+            let status = &records[id].status;
+            let did = did.remove(id).unwrap_or_default();
+            let judged = Arc::make_mut(judged);
+            judged.sync(now, did, status).map_err(|why| format!("{} ({}): {why}", judged.name, id.0))?;
+        }
+        Ok(())
+    }
+
+    /// Pods were handed to workers, which is when they are assigned to a node.
+    pub(super) fn assign(&mut self, launched: &[(JobId, u32)]) {
+        for (id, ordinal) in launched {
+            if let Some(judged) = self.jobs.get_mut(id)
+                && let Some(pod) = Arc::make_mut(judged).pod(*ordinal)
+            {
+                pod.assigned = true;
+            }
+        }
+    }
+
+    /// The engine died at some time and boots at `now`: what ran is lost, what was never shown running starts again.
+    pub(super) fn crash(&mut self, now: Time, tally: &mut Tally) {
+        for judged in self.jobs.values_mut() {
+            let pods = &mut Arc::make_mut(judged).job.pods;
+            for pod in pods.iter_mut().filter(|pod| !pod.is_terminal()) {
+                pod.assigned = false;
+                if pod.ready.is_none() && pod.deleted.is_none() {
+                    continue;
+                }
+                tally.add("pod lost with the engine");
+                pod.lost = true;
+                pod.end(137, now);
+                pod.conditions.push(("DisruptionTarget".to_owned(), "True".to_owned()));
+            }
+            pods.retain(|pod| !pod.is_gone());
+        }
+    }
+
+    /// Takes what clients did, and sorts what `control` did by Job.
+    fn take_facts(&mut self, batch: &Batch) -> BTreeMap<JobId, Did> {
+        let mut did: BTreeMap<JobId, Did> = BTreeMap::new();
+        let spec_at = |rv: u64| {
+            let doc = batch.docs.iter().find(|doc| doc.kind == Kind::Job && doc.rv == rv);
+            let json = doc.and_then(|doc| doc.json.as_ref()).expect("a Job's document comes with its fact");
+            Arc::new(Spec::of(&serde_json::from_str(json).expect("a document is JSON")))
+        };
+        for (rv, fact) in batch.numbered() {
+            let Some(id) = fact.job() else { continue };
+            match fact {
+                Fact::JobCreated { uid, namespace, name, .. } => {
+                    let judged = Judged::new(*uid, namespace, name, spec_at(rv));
+                    self.jobs.insert(id, Arc::new(judged));
+                }
+                Fact::JobChanged { .. } => {
+                    let judged = self.jobs.get_mut(&id).expect("a Job that was created");
+                    Arc::make_mut(judged).spec = spec_at(rv);
+                }
+                Fact::JobRemoved { .. } => {
+                    self.jobs.remove(&id);
+                    did.remove(&id);
+                }
+                Fact::PodsCreated { first, count, indexes, .. } => {
+                    let created = Fact::created_pods(*first, *count, indexes);
+                    did.entry(id).or_default().created.extend(created);
+                }
+                Fact::PodsStopping { ordinals, .. } => did.entry(id).or_default().stopped.extend(ordinals),
+                Fact::PodsRemoved { ordinals, .. } => did.entry(id).or_default().removed.extend(ordinals),
+                _ => {}
+            }
+        }
+        did
+    }
+}
+
+impl Judged {
+    fn new(uid: Uid, namespace: &Arc<str>, name: &Arc<str>, spec: Arc<Spec>) -> Self {
+        Self {
+            namespace: Arc::clone(namespace),
+            name: Arc::clone(name),
+            names: PodNames::new(uid),
+            spec,
+            job: Job::default(),
+        }
+    }
+
+    fn pod(&mut self, ordinal: u32) -> Option<&mut Pod> {
+        self.job.pods.iter_mut().find(|pod| pod.id == ordinal)
+    }
+
+    /// What a worker says of a pod.
+    fn hear(&mut self, ordinal: u32, said: Said, tally: &mut Tally) {
+        let spec = Arc::clone(&self.spec);
+        let Some(pod) = self.pod(ordinal) else { return };
+        match said {
+            Said::Started(at) => {
+                pod.phase = Phase::Running;
+                pod.ready = Some(at);
+            }
+            Said::Ended(code, at) => {
+                pod.end(code, at);
+                if let Some(action) = oracle::action(&spec, pod) {
+                    tally.add(&format!("action {action}"));
+                }
+            }
+            Said::Refused => {
+                tally.add("pod refused");
+                pod.assigned = false;
+            }
+        }
+        let is_gone_unassigned = |pod: &Pod| !pod.assigned && pod.deleted.is_some();
+        self.job.pods.retain(|pod| !pod.is_gone() && !is_gone_unassigned(pod));
+    }
+
+    /// Syncs until nothing changes, and compares.
+    fn sync(&mut self, now: Time, mut did: Did, status: &JobStatus) -> Result<(), String> {
+        let spec = Arc::clone(&self.spec);
+        for _ in 0..ROUNDS_MAX {
+            let before = self.job.status.clone();
+            let work = self.job.sync(&spec, now, &did.stopped);
+            self.same_message(&work.messages, status);
+            for id in &work.delete {
+                if !did.stopped.remove(id) {
+                    return Err(format!("pod {id} is to be stopped, and is not"));
+                }
+            }
+            // Nobody has to be told of the end of a pod that no node has.
+            self.job.pods.retain(|pod| pod.assigned || !work.delete.contains(&pod.id));
+            let mut is_waiting = false;
+            for new in &work.create {
+                let index = new.index.unwrap_or(NO_INDEX);
+                match did.created.iter().position(|(_, other)| *other == index) {
+                    Some(at) => {
+                        let (ordinal, _) = did.created.remove(at).expect("it was found there");
+                        self.create(ordinal, new, now);
+                    }
+                    None if new.may_wait => is_waiting = true,
+                    None => return Err(format!("a pod is to be created that is not: {new:?}")),
+                }
+            }
+            self.job.recount();
+            if is_waiting || (work.delete.is_empty() && work.create.is_empty() && self.job.status == before) {
+                break;
+            }
+        }
+        if !did.created.is_empty() || !did.stopped.is_empty() {
+            return Err(format!("pods are created or stopped for nothing: {did:?}"));
+        }
+        let (wanted, got) = (shown(&self.job.status), shown_of(status));
+        if wanted != got {
+            return Err(format!("the status is\n    {got}\n  and should be\n    {wanted}"));
+        }
+        Ok(())
+    }
+
+    fn create(&mut self, ordinal: u32, new: &oracle::NewPod, now: Time) {
+        let name = format!("{}/{}", self.namespace, self.names.pod_name(&self.name, new.index, ordinal));
+        let pod = Pod::new(ordinal, name, new.index, "main", now);
+        self.job.pods.push(Pod { failures: new.failures, ignored: new.ignored, ..pod });
+    }
+
+    /// Of several pods that match a `FailJob` rule any may be named.
+    fn same_message(&mut self, messages: &[String], status: &JobStatus) {
+        for condition in &mut self.job.status.conditions {
+            let theirs = status.conditions.iter().find(|theirs| theirs.kind.as_str() == condition.kind);
+            if let Some(theirs) = theirs.filter(|theirs| messages.iter().any(|message| **message == *theirs.message)) {
+                condition.message = theirs.message.as_ref().to_owned();
+            }
+        }
+    }
+}
+
+/// A status in a line, as the oracle has it.
+fn shown(status: &oracle::Status) -> String {
+    let condition = |c: &Condition| format!("{}={}/{}/{:?}@{}", c.kind, c.status, c.reason, c.message, c.at.0);
+    let conditions: Vec<String> = status.conditions.iter().map(condition).collect();
+    let counts =
+        [status.active, status.ready, status.terminating, status.succeeded, status.failed].map(|n| n.to_string());
+    let (completed, failed) = (print_indexes(&status.completed_indexes), print_indexes(&status.failed_indexes));
+    line(status.start_time, status.completion_time, &counts, &completed, &failed, &conditions)
+}
+
+/// The same as `control` has it.
+fn shown_of(status: &JobStatus) -> String {
+    let condition = |c: &crate::model::Condition| {
+        format!("{}={}/{}/{:?}@{}", c.kind.as_str(), true, c.reason.as_str(), c.message, c.at.0)
+    };
+    let conditions: Vec<String> = status.conditions.iter().map(condition).collect();
+    let counts =
+        [status.active, status.ready, status.terminating, status.succeeded, status.failed].map(|n| n.to_string());
+    line(status.start_time, status.completion_time, &counts, &status.completed.to_string(), "", &conditions)
+}
+
+fn line(
+    start: Option<Time>,
+    completion: Option<Time>,
+    counts: &[String],
+    completed: &str,
+    failed: &str,
+    conditions: &[String],
+) -> String {
+    let [start, completion] = [start, completion].map(|at| at.map(|at| at.0));
+    format!(
+        "active/ready/terminating/succeeded/failed {} [{completed}] {{{failed}}} start {start:?} completion {completion:?} {}",
+        counts.join("/"),
+        conditions.join(" ")
+    )
+}

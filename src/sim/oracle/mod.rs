@@ -177,6 +177,7 @@ impl Status {
     }
 
     /// 10.2: when the Job is to be deleted.
+    #[cfg(test)]
     pub(super) fn ttl_due(&self, spec: &Spec) -> Option<Time> {
         let end = self.is_true("Complete").or_else(|| self.is_true("Failed"))?;
         Some(end.at.plus_ms(spec.ttl_ms?))

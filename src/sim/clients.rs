@@ -212,7 +212,7 @@ impl History {
         for _ in 0..ROUNDS_MAX {
             self.step(None)?;
             let world = self.world();
-            if world.state.jobs().all(|job| job.status.is_finished()) && world.executor.is_idle() {
+            if world.is_over() && world.executor.is_idle() {
                 self.step(None)?;
                 return self.world().end();
             }

@@ -24,6 +24,8 @@ struct Judged {
     names: PodNames,
     spec: Arc<Spec>,
     job: Job,
+    /// The pods that no worker has.
+    idle: BTreeSet<u32>,
 }
 
 /// All Jobs as the oracle sees them; cheap to clone.
@@ -37,23 +39,34 @@ pub(super) struct Judge {
 struct Did {
     created: VecDeque<(u32, u32)>,
     stopped: BTreeSet<u32>,
-    removed: BTreeSet<u32>,
+    is_gone: bool,
 }
 
 impl Judge {
-    /// Judges a step at `now`: what was said, the facts that followed, and the records after it.
+    /// Judges a step at `now`: what was said, the facts that followed, the records after it, and the name of the Job that a
+    /// client deleted.
     pub(super) fn step<'a>(
         &mut self,
         now: Time,
         said: &[((JobId, u32), Said)],
         batch: &Batch,
         records: impl Iterator<Item = &'a JobRecord>,
+        deleted: Option<&str>,
         tally: &mut Tally,
     ) -> Result<(), String> {
         let mut did = self.take_facts(batch);
         for ((id, ordinal), said) in said {
             if let Some(judged) = self.jobs.get_mut(id) {
                 Arc::make_mut(judged).hear(*ordinal, *said, tally);
+            }
+        }
+        for (id, did) in did.extract_if(.., |_, did| did.is_gone) {
+            let mut judged = self.jobs.remove(&id).expect("a Job that was created");
+            if deleted != Some(&*judged.name) {
+                tally.add("job deleted after its ttl");
+                Arc::make_mut(&mut judged)
+                    .expire(now, did)
+                    .map_err(|why| format!("{} ({}): {why}", judged.name, id.0))?;
             }
         }
         let records: BTreeMap<JobId, &JobRecord> = records.map(|record| (record.id, record)).collect();
@@ -64,9 +77,15 @@ impl Judge {
             let status = &records[id].status;
             let did = did.remove(id).unwrap_or_default();
             let judged = Arc::make_mut(judged);
-            judged.sync(now, did, status).map_err(|why| format!("{} ({}): {why}", judged.name, id.0))?;
+            let held = judged.sync(now, did, Some(status)).and_then(|()| judged.is_due(now));
+            held.map_err(|why| format!("{} ({}): {why}", judged.name, id.0))?;
         }
         Ok(())
+    }
+
+    /// Whether another controller looks after the Job.
+    pub(super) fn is_foreign(&self, id: JobId) -> bool {
+        self.jobs.get(&id).is_some_and(|judged| !judged.spec.is_ours())
     }
 
     /// Pods were handed to workers, which is when they are assigned to a node.
@@ -76,6 +95,7 @@ impl Judge {
                 && let Some(pod) = Arc::make_mut(judged).pod(*ordinal)
             {
                 pod.assigned = true;
+                Arc::make_mut(judged).idle.remove(ordinal);
             }
         }
     }
@@ -83,9 +103,11 @@ impl Judge {
     /// The engine died at some time and boots at `now`: what ran is lost, what was never shown running starts again.
     pub(super) fn crash(&mut self, now: Time, tally: &mut Tally) {
         for judged in self.jobs.values_mut() {
-            let pods = &mut Arc::make_mut(judged).job.pods;
+            let judged = Arc::make_mut(judged);
+            let pods = &mut judged.job.pods;
             for pod in pods.iter_mut().filter(|pod| !pod.is_terminal()) {
                 pod.assigned = false;
+                judged.idle.insert(pod.id);
                 if pod.ready.is_none() && pod.deleted.is_none() {
                     continue;
                 }
@@ -117,16 +139,16 @@ impl Judge {
                     let judged = self.jobs.get_mut(&id).expect("a Job that was created");
                     Arc::make_mut(judged).spec = spec_at(rv);
                 }
-                Fact::JobRemoved { .. } => {
-                    self.jobs.remove(&id);
-                    did.remove(&id);
+                Fact::JobRemoved { .. } => did.entry(id).or_default().is_gone = true,
+                Fact::ContainersRestarted { ordinals, .. } => {
+                    let judged = Arc::make_mut(self.jobs.get_mut(&id).expect("a Job that was created"));
+                    ordinals.iter().for_each(|ordinal| judged.restart(*ordinal));
                 }
                 Fact::PodsCreated { first, count, indexes, .. } => {
                     let created = Fact::created_pods(*first, *count, indexes);
                     did.entry(id).or_default().created.extend(created);
                 }
                 Fact::PodsStopping { ordinals, .. } => did.entry(id).or_default().stopped.extend(ordinals),
-                Fact::PodsRemoved { ordinals, .. } => did.entry(id).or_default().removed.extend(ordinals),
                 _ => {}
             }
         }
@@ -142,6 +164,7 @@ impl Judged {
             names: PodNames::new(uid),
             spec,
             job: Job::default(),
+            idle: BTreeSet::new(),
         }
     }
 
@@ -149,14 +172,27 @@ impl Judged {
         self.job.pods.iter_mut().find(|pod| pod.id == ordinal)
     }
 
+    /// A container is started again.
+    fn restart(&mut self, ordinal: u32) {
+        if let Some(pod) = self.pod(ordinal) {
+            pod.containers.iter_mut().for_each(|container| container.restarts += 1);
+        }
+    }
+
     /// What a worker says of a pod.
     fn hear(&mut self, ordinal: u32, said: Said, tally: &mut Tally) {
         let spec = Arc::clone(&self.spec);
         let Some(pod) = self.pod(ordinal) else { return };
+        let mut is_idle = true;
         match said {
             Said::Started(at) => {
                 pod.phase = Phase::Running;
                 pod.ready = Some(at);
+                is_idle = false;
+            }
+            Said::Ended(code, at) if spec.on_failure && code != 0 && pod.deleted.is_none() => {
+                tally.add("container restarted in place");
+                pod.end_container(at);
             }
             Said::Ended(code, at) => {
                 pod.end(code, at);
@@ -169,24 +205,48 @@ impl Judged {
                 pod.assigned = false;
             }
         }
-        let is_gone_unassigned = |pod: &Pod| !pod.assigned && pod.deleted.is_some();
-        self.job.pods.retain(|pod| !pod.is_gone() && !is_gone_unassigned(pod));
+        if is_idle {
+            self.idle.insert(ordinal);
+        }
+        let idle = &self.idle;
+        let is_gone_idle = |pod: &Pod| idle.contains(&pod.id) && !pod.is_terminal() && pod.deleted.is_some();
+        self.job.pods.retain(|pod| !pod.is_gone() && !is_gone_idle(pod));
+    }
+
+    /// `control` deleted the Job in this step, because of its `ttlSecondsAfterFinished`.
+    fn expire(&mut self, now: Time, did: Did) -> Result<(), String> {
+        self.sync(now, did, None)?;
+        match self.job.status.ttl_due(&self.spec) {
+            Some(due) if due <= now => Ok(()),
+            due => Err(format!("the Job is deleted, which is due at {due:?}")),
+        }
+    }
+
+    /// The Job is still there: rightly?
+    fn is_due(&self, now: Time) -> Result<(), String> {
+        match self.job.status.ttl_due(&self.spec).filter(|_| self.spec.is_ours()) {
+            Some(due) if due <= now => Err("the Job has not been deleted after its ttl".to_owned()),
+            _ => Ok(()),
+        }
     }
 
     /// Syncs until nothing changes, and compares.
-    fn sync(&mut self, now: Time, mut did: Did, status: &JobStatus) -> Result<(), String> {
+    fn sync(&mut self, now: Time, mut did: Did, status: Option<&JobStatus>) -> Result<(), String> {
         let spec = Arc::clone(&self.spec);
         for _ in 0..ROUNDS_MAX {
             let before = self.job.status.clone();
             let work = self.job.sync(&spec, now, &did.stopped);
-            self.same_message(&work.messages, status);
+            if let Some(status) = status {
+                self.same_message(&work.messages, status);
+            }
             for id in &work.delete {
                 if !did.stopped.remove(id) {
                     return Err(format!("pod {id} is to be stopped, and is not"));
                 }
             }
             // Nobody has to be told of the end of a pod that no node has.
-            self.job.pods.retain(|pod| pod.assigned || !work.delete.contains(&pod.id));
+            let idle = &self.idle;
+            self.job.pods.retain(|pod| !idle.contains(&pod.id) || !work.delete.contains(&pod.id));
             let mut is_waiting = false;
             for new in &work.create {
                 let index = new.index.unwrap_or(NO_INDEX);
@@ -207,6 +267,7 @@ impl Judged {
         if !did.created.is_empty() || !did.stopped.is_empty() {
             return Err(format!("pods are created or stopped for nothing: {did:?}"));
         }
+        let Some(status) = status else { return Ok(()) };
         let (wanted, got) = (shown(&self.job.status), shown_of(status));
         if wanted != got {
             return Err(format!("the status is\n    {got}\n  and should be\n    {wanted}"));
@@ -217,6 +278,7 @@ impl Judged {
     fn create(&mut self, ordinal: u32, new: &oracle::NewPod, now: Time) {
         let name = format!("{}/{}", self.namespace, self.names.pod_name(&self.name, new.index, ordinal));
         let pod = Pod::new(ordinal, name, new.index, "main", now);
+        self.idle.insert(ordinal);
         self.job.pods.push(Pod { failures: new.failures, ignored: new.ignored, ..pod });
     }
 
@@ -244,12 +306,13 @@ fn shown(status: &oracle::Status) -> String {
 /// The same as `control` has it.
 fn shown_of(status: &JobStatus) -> String {
     let condition = |c: &crate::model::Condition| {
-        format!("{}={}/{}/{:?}@{}", c.kind.as_str(), true, c.reason.as_str(), c.message, c.at.0)
+        format!("{}={}/{}/{:?}@{}", c.kind.as_str(), c.is_true(), c.reason.as_str(), c.message, c.at.0)
     };
     let conditions: Vec<String> = status.conditions.iter().map(condition).collect();
     let counts =
         [status.active, status.ready, status.terminating, status.succeeded, status.failed].map(|n| n.to_string());
-    line(status.start_time, status.completion_time, &counts, &status.completed.to_string(), "", &conditions)
+    let failed = status.failed_indexes.as_ref().map_or_else(String::new, |failed| failed.to_string());
+    line(status.start_time, status.completion_time, &counts, &status.completed.to_string(), &failed, &conditions)
 }
 
 fn line(

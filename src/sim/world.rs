@@ -14,6 +14,7 @@ use crate::model::{Batch, Fact, JobRecord, JobSpec, Kind};
 use crate::store::Store as _;
 use crate::view::{Folding, JobSnapshot, View};
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// When every history begins.
 const START: Time = Time(1_800_000_000_000);
@@ -95,6 +96,10 @@ impl World {
         for ((job, ordinal), said) in &said {
             self.tell(|| format!("pod {}/{ordinal}: {said:?}", job.0));
         }
+        let deleted = match &written {
+            Some(Input::DeleteJob(_, delete)) => Some(Arc::clone(&delete.name)),
+            _ => None,
+        };
         let mut inputs: Vec<Input> = reports.into_iter().map(Input::Report).collect();
         if let Some(ticket) = written.as_ref().and_then(ticket_of) {
             self.tickets.insert(ticket);
@@ -112,11 +117,17 @@ impl World {
             self.state.step(self.now, &mut inputs, &mut fx);
             launched.extend(self.executor.take(self.now, &mut fx, self.capacity, rng)?);
         }
-        self.after(fx, &said, &launched)
+        self.after(fx, &said, &launched, deleted.as_deref())
     }
 
     /// What must hold after a step.
-    fn after(&mut self, fx: Effects, said: &[((JobId, u32), Said)], launched: &[(JobId, u32)]) -> Result<(), String> {
+    fn after(
+        &mut self,
+        fx: Effects,
+        said: &[((JobId, u32), Said)],
+        launched: &[(JobId, u32)],
+        deleted: Option<&str>,
+    ) -> Result<(), String> {
         let batch = fx.batch;
         if !batch.is_empty() {
             if batch.first_rv != self.next_rv {
@@ -131,13 +142,18 @@ impl World {
             }
         }
         self.state.check();
-        self.judge.step(self.now, said, &batch, self.state.jobs(), &mut self.tally)?;
+        self.judge.step(self.now, said, &batch, self.state.jobs(), deleted, &mut self.tally)?;
         self.judge.assign(launched);
         if fx.replies.iter().any(|(_, reply)| reply.is_err()) {
             self.tally.add("write refused");
         }
         self.pending.push_back(Pending { batch, replies: fx.replies, judge: self.judge.clone() });
         Ok(())
+    }
+
+    /// Whether every Job has ended that is ours.
+    pub(super) fn is_over(&self) -> bool {
+        self.state.jobs().all(|job| job.status.is_finished() || self.judge.is_foreign(job.id))
     }
 
     /// How many steps are not durable.
@@ -278,9 +294,9 @@ fn boot(disk: &mut Disk, capacity: Capacity, now: Time) -> Result<Booted, String
     let docs = recovered.docs.iter().filter(|doc| doc.kind != Kind::Job).cloned().collect();
     let events = view.events(None).1.iter().map(|event| event.event.at).collect();
     let mut restored = Restored { docs, events, ..Restored::default() };
-    for JobSnapshot { record, doc, pods } in view.jobs_snapshot() {
+    for JobSnapshot { record, doc, pods, restarts } in view.jobs_snapshot() {
         let spec = JobSpec::from_doc(&doc.json).map_err(|error| error.to_string())?;
-        restored.jobs.push(RestoredJob { record, spec, doc_rv: doc.rv, pods });
+        restored.jobs.push(RestoredJob { record, spec, doc_rv: doc.rv, pods, restarts });
     }
     let mut fx = Effects::default();
     let state = State::restore(config, restored, now, &mut fx);

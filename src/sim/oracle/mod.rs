@@ -64,6 +64,15 @@ pub(super) struct Container {
     pub(super) ended: Option<(u8, Time)>,
 }
 
+/// What a pod that failed shows, in order.
+const ENDED_CONDITIONS: [(&str, &str); 5] = [
+    ("PodReadyToStartContainers", "False"),
+    ("Initialized", "True"),
+    ("Ready", "False"),
+    ("ContainersReady", "False"),
+    ("PodScheduled", "True"),
+];
+
 impl Pod {
     /// A pod that the controller has just made.
     pub(super) fn new(id: u32, name: String, index: Option<u32>, container: &str, created: Time) -> Self {
@@ -116,6 +125,16 @@ impl Pod {
         self.phase = if exit_code == 0 { Phase::Succeeded } else { Phase::Failed };
         self.ready = None;
         self.containers.iter_mut().for_each(|container| container.ended = Some((exit_code, at)));
+        if exit_code != 0 {
+            let shown = ENDED_CONDITIONS.map(|(kind, status)| (kind.to_owned(), status.to_owned()));
+            self.conditions.splice(0..0, shown);
+        }
+    }
+
+    /// Its only container ends and will be started again.
+    pub(super) fn end_container(&mut self, at: Time) {
+        self.ready = None;
+        self.unready_since = Some(at);
     }
 
     /// It has ended, nothing holds it, and its deletion was asked for.
@@ -177,7 +196,6 @@ impl Status {
     }
 
     /// 10.2: when the Job is to be deleted.
-    #[cfg(test)]
     pub(super) fn ttl_due(&self, spec: &Spec) -> Option<Time> {
         let end = self.is_true("Complete").or_else(|| self.is_true("Failed"))?;
         Some(end.at.plus_ms(spec.ttl_ms?))

@@ -6,15 +6,18 @@ use crate::base::Time;
 use std::collections::BTreeSet;
 
 /// 8.1: delay after `n` failures, ms.
-pub(super) fn delay_ms(n: u32) -> u64 {
+pub(super) fn delay_ms(spec: &Spec, n: u32) -> u64 {
     if n == 0 {
         return 0;
     }
-    let mut delay = 10_000;
-    for _ in 1..n.min(10) {
+    let (mut delay, most) = spec.delays_ms;
+    for _ in 1..n {
         delay *= 2;
+        if delay >= most {
+            break;
+        }
     }
-    u64::min(delay, 600_000)
+    delay.min(most)
 }
 
 /// 8.1: when a pod ended.
@@ -44,13 +47,20 @@ pub(super) fn backoff_after(old: Backoff, succeeded: &[Time], failed: &[Time]) -
     Backoff { n: count(&later), last: later.into_iter().max().unwrap_or_default() }
 }
 
-/// 8.2: position and rule of the first match, with the message that it would give a `FailJob`.
+/// 8.2: the first rule that matches, with the message that it would give a `FailJob`.
 pub(super) fn first_match<'a>(spec: &'a Spec, pod: &Pod) -> Option<(&'a FailureRule, String)> {
-    if pod.lost {
-        return None;
-    }
+    first_of_all(spec, pod).filter(|_| !is_lost(spec, pod))
+}
+
+fn first_of_all<'a>(spec: &'a Spec, pod: &Pod) -> Option<(&'a FailureRule, String)> {
     let rules = spec.failure_policy.as_ref()?;
     rules.iter().enumerate().find_map(|(at, rule)| Some((rule, matches(rule, at, pod)?)))
+}
+
+/// Coracle: a pod that ended with the engine counts nowhere, unless a rule about its condition says so.
+pub(super) fn is_lost(spec: &Spec, pod: &Pod) -> bool {
+    let is_meant = |rule: &FailureRule| rule.codes.is_none() && rule.action != "Ignore";
+    pod.lost && !first_of_all(spec, pod).is_some_and(|(rule, _)| is_meant(rule))
 }
 
 fn matches(rule: &FailureRule, at: usize, pod: &Pod) -> Option<String> {
@@ -72,13 +82,13 @@ fn matches(rule: &FailureRule, at: usize, pod: &Pod) -> Option<String> {
             "Container {name} for pod {pod} failed with exit code {code} matching FailJob rule at index {at}"
         ));
     }
-    let pattern = rule.conditions.iter().find(|pattern| pod.conditions.contains(pattern))?;
-    Some(format!("Pod {} has condition {} matching FailJob rule at index {at}", pod.name, pattern.0))
+    let condition = pod.conditions.iter().find(|condition| rule.conditions.contains(condition))?;
+    Some(format!("Pod {} has condition {} matching FailJob rule at index {at}", pod.name, condition.0))
 }
 
 /// 8.2: whether the failure of a pod counts.
 pub(super) fn counts(spec: &Spec, pod: &Pod) -> bool {
-    !pod.lost && first_match(spec, pod).is_none_or(|(rule, _)| rule.action != "Ignore")
+    !is_lost(spec, pod) && first_match(spec, pod).is_none_or(|(rule, _)| rule.action != "Ignore")
 }
 
 /// 8.3: whether the restarts in place are too many.

@@ -24,6 +24,8 @@ pub(in crate::sim) struct Spec {
     pub(in crate::sim) replace_failed: bool,
     pub(in crate::sim) managed_by: Option<String>,
     pub(in crate::sim) on_failure: bool,
+    /// Coracle's own annotations replace the first and the longest delay of 8.1, ms.
+    pub(in crate::sim) delays_ms: (u64, u64),
 }
 
 /// kubernetes: `PodFailurePolicyRule`.
@@ -75,6 +77,7 @@ impl Spec {
             success_policy: list(&spec["successPolicy"]["rules"], success_rule),
             managed_by: text(&spec["managedBy"]),
             on_failure: spec["template"]["spec"]["restartPolicy"] == "OnFailure",
+            delays_ms: (delay(document, "base", 10_000), delay(document, "max", 600_000)),
         }
     }
 
@@ -96,6 +99,15 @@ impl Spec {
 
 fn number(value: &Value) -> Option<u32> {
     Some(u32::try_from(value.as_u64()?).expect("an int32 that is not negative"))
+}
+
+/// An annotation in whole units: `500ms`, `2s` or `5m`.
+fn delay(document: &Value, which: &str, default_ms: u64) -> u64 {
+    let annotations = &document["metadata"]["annotations"];
+    let Some(text) = annotations[format!("coracle.dev/backoff-{which}")].as_str() else { return default_ms };
+    let units = [("ms", 1), ("s", 1000), ("m", 60_000)];
+    let read = |(unit, ms): &(&str, u64)| Some(text.strip_suffix(unit)?.parse::<u64>().ok()? * ms);
+    units.iter().find_map(read).expect("a duration of one unit")
 }
 
 fn text(value: &Value) -> Option<String> {

@@ -71,7 +71,7 @@ impl Job {
         completed.extend(new_succeeded.iter().filter_map(|pod| pod.index).filter(|_| spec.indexed));
         let succeeded = if spec.indexed { size(completed.len()) } else { status.succeeded + size(new_succeeded.len()) };
         let ends = |pods: &[&Pod]| -> Vec<Time> {
-            pods.iter().filter(|pod| !pod.lost).map(|pod| rules::finish_time(pod)).collect()
+            pods.iter().filter(|pod| !rules::is_lost(spec, pod)).map(|pod| rules::finish_time(pod)).collect()
         };
         let backoff = rules::backoff_after(self.backoff, &ends(&new_succeeded), &ends(&new_failed));
         let failed_indexes = rules::failed_indexes(spec, &status.failed_indexes, &new_failed);
@@ -267,8 +267,9 @@ fn for_removal(sync: &Sync<'_>, most: usize, preferred: &BTreeSet<u32>) -> Vec<u
 /// 7.3: the pods to create, `missing` at the most.
 fn create(sync: &Sync<'_>, missing: u32, work: &mut Work) {
     let (spec, now) = (sync.spec, sync.now);
-    let wait =
-        |n: u32, last: Time| (rules::delay_ms(n).saturating_sub(now.since_ms(last)), last.plus_ms(rules::delay_ms(n)));
+    let wait = |n: u32, last: Time| {
+        (rules::delay_ms(spec, n).saturating_sub(now.since_ms(last)), last.plus_ms(rules::delay_ms(spec, n)))
+    };
     let may_wait = |n: u32, over: Time| n > 0 && now.since_ms(over) < 1000;
     let new_pod = |index| NewPod { index, failures: 0, ignored: 0, may_wait: false };
     if spec.per_index.is_none() {
@@ -292,19 +293,20 @@ fn create(sync: &Sync<'_>, missing: u32, work: &mut Work) {
             work.create.push(new_pod(Some(index)));
             continue;
         };
-        let n = if last.lost { last.failures + last.ignored } else { last.failures + last.ignored + 1 };
+        let is_lost = rules::is_lost(spec, last);
+        let n = last.failures + last.ignored + 1;
         let end = rules::finish_time(last);
-        let (remaining, over) = if last.lost { (0, end) } else { wait(n, end) };
+        let (remaining, over) = if is_lost { (0, end) } else { wait(n, end) };
         if remaining > 0 {
             shortest = Some(shortest.map_or(remaining, |other| other.min(remaining)));
             continue;
         }
-        let (failures, ignored) = match (last.lost, rules::counts(spec, last)) {
+        let (failures, ignored) = match (is_lost, rules::counts(spec, last)) {
             (true, _) => (last.failures, last.ignored),
             (_, true) => (last.failures + 1, last.ignored),
             (_, false) => (last.failures, last.ignored + 1),
         };
-        let may_wait = !last.lost && may_wait(n, over);
+        let may_wait = !is_lost && may_wait(n, over);
         work.create.push(NewPod { index: Some(index), failures, ignored, may_wait });
     }
     work.again = shortest.map(|ms| now.plus_ms(ms));

@@ -3,6 +3,7 @@
 use super::kept::EVENTS_MAX;
 use super::live::{Live, Place};
 use super::state::{Job, State};
+use crate::model::ConditionType;
 use crate::base::{JobId, NO_INDEX};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -92,7 +93,8 @@ impl State {
         due.sort_unstable();
         assert!(due.into_iter().eq(self.timers.of_pods()), "timers and refused pods differ");
         let idle = self.jobs.values().find(|job| job.record.status.is_finished() && job.wake.is_some());
-        assert!(idle.is_none_or(|job| job.unpublished), "{idle:?} is finished and has a timer");
+        let has_reason = |job: &Job| job.unpublished || job.spec.ttl_s.is_some();
+        assert!(idle.is_none_or(|job| has_reason(job)), "{idle:?} is finished and has a timer");
     }
 }
 
@@ -104,6 +106,10 @@ fn check_job(job: &Job, pods: &[&Live]) {
     assert_eq!(status.terminating, count(&|pod| pod.stopping), "job {id}: terminating");
     assert_eq!(status.ready, count(&|pod| !pod.stopping && pod.is_running()), "job {id}: ready");
     assert!(!status.is_finished() || pods.is_empty(), "job {id}: finished with pods alive");
+    let restarts: u32 = job.restarts.values().map(|restarts| restarts.count).sum();
+    assert_eq!(restarts, job.restart_sum, "job {id}: restarts of its pods");
+    let forgotten = job.restarts.keys().find(|ordinal| !pods.iter().any(|pod| pod.ordinal == **ordinal));
+    assert_eq!(forgotten, None, "job {id}: restarts of a pod that has ended");
     let ordinals: BTreeSet<u32> = pods.iter().map(|pod| pod.ordinal).collect();
     assert_eq!(ordinals.len(), pods.len(), "job {id}: an ordinal given twice");
     assert!(ordinals.iter().all(|ordinal| *ordinal < job.record.next_ordinal), "job {id}: an ordinal out of nowhere");
@@ -127,8 +133,32 @@ fn check_indexes(job: &Job, pods: &[&Live]) {
     let stopping = pods.iter().filter(|pod| pod.stopping && pod.holds_index);
     let twice = stopping.map(|pod| pod.index).find(|index| !held.insert(*index) || job.retry.contains(index));
     assert_eq!(twice, None, "job {id}: an index that a stopping pod holds is given away");
-    let open = (0..job.record.next_index).filter(|index| !held.contains(index) && !status.completed.contains(*index));
-    assert!(status.is_finished() || open.eq(job.retry.iter().copied()), "job {id}: an index is lost");
+    let is_open = |index: &u32| !held.contains(index) && !status.completed.contains(*index) && !status.has_failed(*index);
+    let pending: BTreeSet<u32> = job.retry.iter().copied().chain(job.resting.iter()).collect();
+    let open = (0..job.record.next_index).filter(is_open);
+    assert!(status.is_finished() || open.eq(pending.iter().copied()), "job {id}: an index is lost");
+    assert!(!job.retry.iter().any(|index| job.resting.contains(*index)), "job {id}: an index rests and does not");
+    check_held(job);
     assert!(job.retry.iter().all(|index| *index < job.record.next_index), "job {id}: a retry out of nowhere");
     assert!(job.retry.iter().all(|index| !status.completed.contains(*index)), "job {id}: a retry of a completed index");
+}
+
+fn check_held(job: &Job) {
+    let (id, status) = (job.record.id.0, &job.record.status);
+    let Some(per_index) = &job.record.per_index else { return };
+    let is_pending = status.condition(ConditionType::FailureTarget).is_some()
+        || status.condition(ConditionType::SuccessCriteriaMet).is_some();
+    assert!(!is_pending || per_index.held.is_empty(), "job {id}: failures are held at the end");
+    let counts = per_index.held.values().filter(|held| held.counts).count();
+    assert_eq!(counts, per_index.held_failures as usize, "job {id}: held failures");
+    for (ordinal, held) in &per_index.held {
+        let is_last = per_index.is_last(*ordinal, *held) && job.resting.iter().chain(job.retry.iter().copied()).any(|i| i == held.index);
+        assert!(is_last || job.replaced.contains(ordinal), "job {id}: pod {ordinal} is held for nothing");
+    }
+    for index in per_index.failed_once.keys() {
+        assert!(!status.completed.contains(*index) && !status.has_failed(*index), "job {id}: index {index} has ended");
+    }
+    if let Some(failed) = &status.failed_indexes {
+        assert_eq!(failed.common(&status.completed), 0, "job {id}: an index succeeded and failed");
+    }
 }

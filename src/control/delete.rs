@@ -24,12 +24,18 @@ impl State {
         if delete.rv.is_some_and(|wanted| wanted != rv) {
             return Err(WriteError::WrongVersion { found: rv });
         }
+        Ok(Written { rv: self.remove_job(id, fx), job_uid: Some(uid) })
+    }
+
+    /// Deletes a Job; gives the version of its end.
+    pub(super) fn remove_job(&mut self, id: JobId, fx: &mut Effects) -> u64 {
         self.let_go_of_pods(id, fx);
-        let (at, ordinals) = (self.now, self.job(id).record.next_ordinal);
+        let at = self.now;
+        let JobRecord { next_ordinal: ordinals, namespace, name, .. } = self.job(id).record.clone();
         let rv = self.record(fx, Fact::JobRemoved { job: id, at, ordinals }) + u64::from(ordinals);
-        Self::write_doc(fx, Kind::Job, &delete.namespace, &delete.name, rv, None);
+        Self::write_doc(fx, Kind::Job, &namespace, &name, rv, None);
         self.forget_job(id);
-        Ok(Written { rv, job_uid: Some(uid) })
+        rv
     }
 
     /// Tells the workers to stop what they have of the Job, and forgets its other pods.

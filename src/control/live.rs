@@ -30,7 +30,7 @@ pub(super) struct Live {
 pub(super) enum Place {
     /// Waits for its turn.
     Waiting,
-    /// Its start was refused; the next try is due then.
+    /// Its start was refused, or its container has ended and is started again; that is due then.
     Refused(Time),
     /// Handed to this worker.
     Queued(u32),

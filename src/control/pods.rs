@@ -1,12 +1,14 @@
 //! What workers report about pods.
 
 use super::effects::Effects;
-use super::job::{count_exit, give_back};
+use super::job::{count_end, give_back, restarts};
 use super::live::{Live, Place};
 use super::state::{Job, State};
 use super::timers::Due;
 use crate::base::JobId;
-use crate::model::{Counted, Exit, Fact, PodEnd, Reason, Refused, Report, Started, Waiting};
+use crate::model::{
+    ContainerExit, Counted, Exit, Fact, PodEnd, Reason, Refused, Report, Started, Terminated, Waiting,
+};
 
 /// kubernetes: kubelet `MaxContainerBackOff` and its image back-off: 10 s, doubling, at the most 300 s.
 const REFUSED_BACKOFF_MS: u64 = 10_000;
@@ -78,24 +80,38 @@ impl State {
         // A deleted Job had no pods any more when it went.
         let Some(job) = self.jobs.get_mut(&id) else { return };
         give_back(job, &mut pod);
+        restarts::forget(job, pod.ordinal);
         let end = pod.end(Counted::Dropped, self.now);
         self.record(fx, Fact::PodsEnded { job: id, ends: vec![end] });
         self.record(fx, Fact::PodsRemoved { job: id, ordinals: vec![pod.ordinal] });
         self.dirty.insert(id);
     }
 
-    /// A refused pod's time has come.
-    pub(super) fn on_pod_due(&mut self, slot: u32, job: JobId, ordinal: u32) {
-        self.pods.named(slot, job, ordinal).place = Place::Waiting;
-        let priority = self.job(job).record.placement.value();
-        self.sched.wait(job, priority, (slot, ordinal));
+    /// The time of a pod has come whose start was refused or whose container ended.
+    pub(super) fn on_pod_due(&mut self, slot: u32, id: JobId, ordinal: u32, fx: &mut Effects) {
+        let now = self.now;
+        self.pods.named(slot, id, ordinal).place = Place::Waiting;
+        let job = self.job(id);
+        let priority = job.record.placement.value();
+        let is_restart = restarts::restart(job, ordinal, now);
+        self.sched.wait(id, priority, (slot, ordinal));
+        if is_restart {
+            self.record(fx, Fact::ContainersRestarted { job: id, ordinals: vec![ordinal] });
+            self.dirty.insert(id);
+        }
     }
 
     fn on_exits(&mut self, worker: u32, id: JobId, exits: Vec<Exit>, fx: &mut Effects) {
         let mut ends = Vec::with_capacity(exits.len());
-        let mut gone = Vec::new();
+        let (mut gone, mut restarting) = (Vec::new(), Vec::new());
         for exit in exits {
-            self.pods.named(exit.slot, id, exit.ordinal);
+            let pod = self.pods.named(exit.slot, id, exit.ordinal);
+            let restarts = |job: &Box<Job>| !pod.stopping && job.spec.template.restarts_after(exit.exit_code);
+            if self.jobs.get(&id).is_some_and(restarts) {
+                self.sched.on_ended(worker, pod.is_running());
+                restarting.push(exit);
+                continue;
+            }
             let mut pod = self.pods.remove(exit.slot);
             self.sched.on_ended(worker, pod.is_running());
             // A deleted Job had no pods any more when it went.
@@ -104,6 +120,9 @@ impl State {
                 gone.push(exit.ordinal);
             }
             ends.push(end_of(job, &mut pod, exit));
+        }
+        if !restarting.is_empty() {
+            self.on_restartable(id, restarting, fx);
         }
         if ends.is_empty() {
             return;
@@ -116,9 +135,51 @@ impl State {
     }
 }
 
+impl State {
+    /// Containers ended that are started again in their pods, some at once.
+    fn on_restartable(&mut self, id: JobId, exits: Vec<Exit>, fx: &mut Effects) {
+        let now = self.now;
+        let mut exited = Vec::with_capacity(exits.len());
+        let mut restarted = Vec::new();
+        for exit in exits {
+            let job = self.jobs.get_mut(&id).expect("the caller looked at the Job");
+            let back_off_ms = restarts::back_off_ms(job, exit.ordinal, exit.finished);
+            let at = exit.finished.plus_ms(u64::from(back_off_ms));
+            let pod = self.pods.named(exit.slot, id, exit.ordinal);
+            exited.push(container_exit(&exit, pod.is_running(), back_off_ms));
+            if at <= now || back_off_ms == 0 {
+                pod.place = Place::Waiting;
+                restarts::restart(job, exit.ordinal, now);
+                restarted.push(exit.ordinal);
+                self.sched.wait(id, job.record.placement.value(), (exit.slot, exit.ordinal));
+            } else {
+                pod.place = Place::Refused(at);
+                self.timers.set(at, Due::Pod(exit.slot, id, exit.ordinal));
+            }
+        }
+        self.record(fx, Fact::ContainersExited { job: id, exits: exited });
+        if !restarted.is_empty() {
+            self.record(fx, Fact::ContainersRestarted { job: id, ordinals: restarted });
+        }
+        self.dirty.insert(id);
+    }
+}
+
+fn container_exit(exit: &Exit, was_ready: bool, back_off_ms: u32) -> ContainerExit {
+    let terminated = Terminated {
+        started: exit.started,
+        run_ms: exit.finished.since_ms_u32(exit.started),
+        exit_code: exit.exit_code,
+        reason: exit.reason,
+        engine: exit.engine,
+        message: exit.message.clone(),
+    };
+    ContainerExit { ordinal: exit.ordinal, was_ready, back_off_ms, log: exit.log, terminated }
+}
+
 fn end_of(job: &mut Job, pod: &mut Live, exit: Exit) -> PodEnd {
-    let counted = count_exit(job, pod, &exit);
-    PodEnd {
+    restarts::forget(job, pod.ordinal);
+    let mut end = PodEnd {
         started: exit.started,
         run_ms: exit.finished.since_ms_u32(exit.started),
         exit_code: exit.exit_code,
@@ -128,8 +189,10 @@ fn end_of(job: &mut Job, pod: &mut Live, exit: Exit) -> PodEnd {
         fuel_k: exit.fuel_k,
         peak_pages: exit.peak_pages,
         message: exit.message,
-        ..pod.end(counted, exit.finished)
-    }
+        ..pod.end(Counted::Dropped, exit.finished)
+    };
+    end.counted = count_end(job, pod, &end);
+    end
 }
 
 /// Calls `act` once for each Job with its items, in their order.

@@ -2,15 +2,17 @@
 //!
 //! Pods that were shown running are lost with the engine that ran them: they end as a kubelet would end them, but the loss
 //! does not count against the Job, and the pod is replaced at once (`docs/ARCHITECTURE.md` says why). Pods that were never
-//! shown running start again as the same pods.
+//! shown running start again as the same pods, and so do those whose container had ended and waited for its next start.
 
 use super::effects::Effects;
-use super::job::indexes_to_retry;
+use super::job::restarts::LiveRestarts;
+use super::job::{count_lost, indexes, recount, replaced};
 use super::kept::KeptEvents;
-use super::live::Live;
+use super::live::{Live, Place};
 use super::state::{Config, Job, State};
+use super::timers::Due;
 use crate::base::{JobId, NO_INDEX, Time};
-use crate::model::{Counted, DocWrite, Fact, JobRecord, JobSpec, LogExtent, PodEnd, PodRecord, Reason};
+use crate::model::{Counted, DocWrite, Fact, JobRecord, JobSpec, LogExtent, PodEnd, PodRecord, Reason, Restarts};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -28,6 +30,8 @@ pub struct RestoredJob {
     pub doc_rv: u64,
     /// Its pods that have not ended.
     pub pods: Vec<PodRecord>,
+    /// What is kept of those whose container was started again, by ordinal.
+    pub restarts: BTreeMap<u32, Restarts>,
 }
 
 /// Everything that was durable.
@@ -74,10 +78,14 @@ impl State {
                 if stopping {
                     gone.push(pod.ordinal);
                 }
-                ends.push(self.lost(&pod, logs.get(&(id, pod.ordinal)).copied()));
+                let mut end = self.lost(&pod, logs.get(&(id, pod.ordinal)).copied());
+                if !stopping {
+                    end.counted = count_lost(self.job(id), &end);
+                }
+                ends.push(end);
             } else {
                 held.insert(pod.index);
-                self.restart(&pod);
+                self.restart(&pod, restored.restarts.get(&pod.ordinal));
             }
         }
         if !ends.is_empty() {
@@ -88,7 +96,9 @@ impl State {
         }
         let job = self.job(id);
         if job.spec.is_indexed() && !job.record.status.is_finished() {
-            job.retry = indexes_to_retry(&job.record, &held);
+            indexes::restore(job, &held);
+            job.replaced = replaced(&job.record, &held);
+            recount(job);
         }
         job.unpublished = !job.record.status.is_finished();
         self.dirty.insert(id);
@@ -106,7 +116,7 @@ impl State {
             exit_code: LOST_EXIT_CODE,
             reason: Reason::ContainerStatusUnknown,
             engine: pod.engine(),
-            counted: if stopping { Counted::Dropped } else { Counted::Ignored },
+            counted: Counted::Dropped,
             was_ready: pod.has(PodRecord::STARTED),
             was_stopping: stopping,
             disrupted: true,
@@ -117,11 +127,22 @@ impl State {
         }
     }
 
-    fn restart(&mut self, pod: &PodRecord) {
+    fn restart(&mut self, pod: &PodRecord, restarts: Option<&Restarts>) {
         debug_assert!(pod.index == NO_INDEX || self.jobs[&pod.job].spec.is_indexed());
-        let live = Live { refusals: pod.attempts, ..Live::new(pod.job, pod.ordinal, pod.index) };
+        let (id, ordinal) = (pod.job, pod.ordinal);
+        let live = Live { refusals: pod.attempts, ..Live::new(id, ordinal, pod.index) };
         let slot = self.pods.insert(live);
-        let priority = self.jobs[&pod.job].record.placement.value();
-        self.sched.wait(pod.job, priority, (slot, pod.ordinal));
+        if let Some(kept) = restarts {
+            let job = self.job(id);
+            job.restarts.insert(ordinal, LiveRestarts::restored(kept));
+            job.restart_sum += kept.count;
+        }
+        let due = restarts.filter(|kept| kept.is_waiting).map(Restarts::due);
+        if let Some(at) = due {
+            self.pods.named(slot, id, ordinal).place = Place::Refused(at);
+            return self.timers.set(at, Due::Pod(slot, id, ordinal));
+        }
+        let priority = self.jobs[&id].record.placement.value();
+        self.sched.wait(id, priority, (slot, ordinal));
     }
 }

@@ -2,6 +2,9 @@
 
 use super::effects::Effects;
 use super::job::events::EventBudget;
+use super::job::indexes::Resting;
+use super::job::recount;
+use super::job::restarts::LiveRestarts;
 use super::kept::KeptEvents;
 use super::live::{Live, Place, Pods};
 use super::sched::{Capacity, Sched};
@@ -68,6 +71,18 @@ pub(super) struct Job {
     pub(super) plan: Option<Arc<RunPlan>>,
     /// Indexes below `record.next_index` that need another pod (Indexed).
     pub(super) retry: BTreeSet<u32>,
+    /// Those of them that may not have it yet.
+    pub(super) resting: Resting,
+    /// Held pods whose failures another pod carries on.
+    pub(super) replaced: Vec<u32>,
+    /// For each rule of `successPolicy`, how many of its indexes are completed.
+    pub(super) success_hits: Vec<u32>,
+    /// `completions` was lowered: pods may be out of range.
+    pub(super) is_cut: bool,
+    /// By ordinal, of the pods whose container was started again.
+    pub(super) restarts: BTreeMap<u32, LiveRestarts>,
+    /// All of them together.
+    pub(super) restart_sum: u32,
     /// What happened since the last sync.
     pub(super) news: News,
     pub(super) events: EventBudget,
@@ -97,13 +112,19 @@ pub(super) struct News {
 impl Job {
     pub(super) fn new(record: JobRecord, spec: JobSpec, doc_rv: u64, uid_key: UidKey) -> Self {
         let plan = Some(Self::plan(&record, &spec, uid_key));
-        Self {
+        let mut job = Self {
             names: PodNames::new(record.uid),
             record,
             spec,
             doc_rv,
             plan,
             retry: BTreeSet::new(),
+            resting: Resting::default(),
+            replaced: Vec::new(),
+            success_hits: Vec::new(),
+            is_cut: false,
+            restarts: BTreeMap::new(),
+            restart_sum: 0,
             news: News::default(),
             events: EventBudget::default(),
             no_room_said: None,
@@ -111,7 +132,9 @@ impl Job {
             unpublished: true,
             urgent: false,
             wake: None,
-        }
+        };
+        recount(&mut job);
+        job
     }
 
     pub(super) fn plan(record: &JobRecord, spec: &JobSpec, uid_key: UidKey) -> Arc<RunPlan> {
@@ -283,7 +306,10 @@ fn changes_status(fact: &Fact) -> bool {
         | Fact::PodsStarted { .. }
         | Fact::PodsStopping { .. }
         | Fact::PodsEnded { .. }
+        | Fact::IndexesLimited { .. }
         | Fact::ConditionSet { .. } => true,
+        Fact::PodsReleased { failed, .. } => *failed > 0,
+        Fact::ContainersExited { exits, .. } => exits.iter().any(|exit| exit.was_ready),
         Fact::JobCreated { .. }
         | Fact::JobChanged { .. }
         | Fact::PodsWaiting { .. }
@@ -295,6 +321,9 @@ fn changes_status(fact: &Fact) -> bool {
         | Fact::JobRemoved { .. }
         | Fact::EventsExpired { .. }
         | Fact::PriorityResolved { .. }
+        | Fact::ContainersRestarted { .. }
+        // Whether it does is known where it is made.
+        | Fact::IndexesCut { .. }
         | Fact::NoRoom { .. } => false,
     }
 }

@@ -29,7 +29,7 @@ impl State {
         while let Some(due) = self.timers.take_due(self.now) {
             match due {
                 Due::Job(id) => self.on_job_due(id),
-                Due::Pod(slot, job, ordinal) => self.on_pod_due(slot, job, ordinal),
+                Due::Pod(slot, job, ordinal) => self.on_pod_due(slot, job, ordinal, fx),
                 // Pods are handed out first.
                 Due::Room => {}
             }

@@ -1,6 +1,7 @@
 //! What clients write.
 
 use super::effects::{DeleteDoc, DocChange, Effects, NewDoc, NewJob, NewSpec, Reply, Ticket, WriteError, Written};
+use super::job;
 use super::state::{Job, State};
 use crate::base::JobId;
 use crate::model::{Fact, JobRecord, Kind, PriorityClass};
@@ -115,9 +116,10 @@ impl State {
         let uid_key = self.uid_key;
         let job = self.job(id);
         job.plan = Some(Job::plan(&job.record, &change.spec, uid_key));
-        job.spec = change.spec;
+        let before = std::mem::replace(&mut job.spec, change.spec);
         job.doc_rv = rv;
         let job_uid = Some(job.record.uid);
+        job::resize(self, id, before.completions, fx);
         self.dirty.insert(id);
         Ok(Written { rv, job_uid })
     }

@@ -21,7 +21,7 @@ pub(super) fn restore(
     let events = view.events(None).1.iter().map(|event| event.event.at).collect();
     let mut restored = Restored { docs, events, ..Restored::default() };
     let mut lost = BTreeSet::new();
-    for JobSnapshot { record, doc, pods } in view.jobs_snapshot() {
+    for JobSnapshot { record, doc, pods, restarts } in view.jobs_snapshot() {
         let spec = JobSpec::from_doc(&doc.json).map_err(|source| EngineError::Spec {
             namespace: Arc::clone(&record.namespace),
             name: Arc::clone(&record.name),
@@ -29,7 +29,7 @@ pub(super) fn restore(
         })?;
         let running = pods.iter().filter(|pod| pod.has(PodRecord::STARTED));
         lost.extend(running.map(|pod| (pod.job, pod.ordinal)));
-        restored.jobs.push(RestoredJob { record, spec, doc_rv: doc.rv, pods });
+        restored.jobs.push(RestoredJob { record, spec, doc_rv: doc.rv, pods, restarts });
     }
     restored.logs = logs.recover(&lost);
     let mut fx = Effects::default();

@@ -118,8 +118,8 @@ mod tests {
     use super::*;
     use crate::base::{JobId, NO_INDEX, Time, Uid};
     use crate::model::{
-        Backoff, Condition, ConditionReason, ConditionType, Counted, EngineKind, Event, EventNote, IndexRun, LogExtent,
-        PodEnd, PodPriority, PreemptionPolicy, Reason, Waiting,
+        Backoff, Condition, ConditionReason, ConditionType, ContainerExit, Counted, EngineKind, Event, EventNote, IndexRun,
+        LogExtent, PodEnd, PodPriority, PreemptionPolicy, Reason, Terminated, Waiting,
     };
 
     /// One fact of every variant, with every kind of field at a telling value.
@@ -183,6 +183,28 @@ mod tests {
             },
             Fact::NoRoom { job, since: Some(at) },
             Fact::Recorded { event: Event { job, at, note: EventNote::FailedScheduling { ordinal: 3, index: 300 } } },
+            Fact::IndexesLimited { job },
+            Fact::PodsReleased { job, ordinals: vec![3, 300], failed: 1 },
+            Fact::IndexesCut { job, completions: 300 },
+            Fact::ContainersExited {
+                job,
+                exits: vec![ContainerExit {
+                    ordinal: 3,
+                    was_ready: true,
+                    back_off_ms: 10_000,
+                    log: LogExtent { segment: 1, offset: 2, bytes: 3 },
+                    terminated: Terminated {
+                        started: at,
+                        run_ms: 5,
+                        exit_code: 1,
+                        reason: Reason::Error,
+                        engine: Some(EngineKind::Small),
+                        message: Some("unreachable".into()),
+                    },
+                }],
+            },
+            Fact::ContainersRestarted { job, ordinals: vec![3, 300] },
+            Fact::Recorded { event: Event { job, at, note: EventNote::Resumed } },
         ]
     }
 
@@ -220,7 +242,7 @@ mod tests {
     fn facts_take_a_version_for_each_object_they_change() {
         let batch = Batch { first_rv: 10, facts: every_fact(), docs: Vec::new() };
         let firsts: Vec<u64> = batch.numbered().map(|(rv, _)| rv).collect();
-        assert_eq!(firsts, [10, 11, 12, 12, 14, 15, 16, 17, 18, 19, 19, 19, 20, 21, 22, 323, 623, 623, 623]);
-        assert_eq!(batch.next_rv(), 624);
+        assert_eq!(firsts, [10, 11, 12, 12, 14, 15, 16, 17, 18, 19, 19, 19, 20, 21, 22, 323, 623, 623, 623, 624, 624, 626, 626, 627, 629]);
+        assert_eq!(batch.next_rv(), 630);
     }
 }

@@ -1,6 +1,6 @@
 //! What a store gives back at boot, and the compact state that replaces old batches.
 
-use super::{Batch, DocWrite, Event, JobRecord, JobStatus, PodRecord};
+use super::{Batch, DocWrite, Event, IndexFailures, JobRecord, JobStatus, PodRecord, Restarts};
 use crate::base::{JobId, Time, UidKey};
 
 /// What `store::Store::recover` found.
@@ -69,6 +69,10 @@ pub struct Chunk {
     pub messages: Vec<(u32, Box<str>)>,
     /// When they were told to stop, of the pods that were.
     pub stops: Vec<(u32, Time)>,
+    /// Earlier failures of their index, of the pods that carry any.
+    pub failures: Vec<(u32, IndexFailures)>,
+    /// What is kept of the pods whose container was started again.
+    pub restarts: Vec<(u32, Restarts)>,
 }
 
 /// A piece of the compact state that takes the place of batches. All pieces of one fold speak of the same moment.

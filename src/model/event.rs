@@ -55,4 +55,8 @@ pub enum EventNote {
         /// Its completion index or `NO_INDEX`.
         index: u32,
     },
+    /// Normal `Suspended`: `Job suspended`.
+    Suspended,
+    /// Normal `Resumed`: `Job resumed`.
+    Resumed,
 }

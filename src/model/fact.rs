@@ -3,6 +3,7 @@
 use super::event::Event;
 use super::job::{Backoff, Condition};
 use super::pod::{EngineKind, LogExtent, Reason};
+use super::restarts::Terminated;
 use super::priority::PodPriority;
 use crate::base::{JobId, NO_INDEX, Time, Uid};
 use serde::{Deserialize, Serialize};
@@ -145,6 +146,41 @@ pub enum Fact {
         /// Since when.
         since: Option<Time>,
     },
+    /// The Job has a limit on the failures of each index: `status.failedIndexes` is kept from here on.
+    IndexesLimited {
+        /// The Job.
+        job: JobId,
+    },
+    /// Pods that ended as [`Counted::Held`] are held no longer: the tracking finalizer is taken from them.
+    PodsReleased {
+        /// The Job.
+        job: JobId,
+        /// The pods.
+        ordinals: Vec<u32>,
+        /// How many of them count as failed.
+        failed: u32,
+    },
+    /// `spec.completions` of an Indexed Job was lowered: nothing is known of the indexes from there on.
+    IndexesCut {
+        /// The Job.
+        job: JobId,
+        /// The indexes below this stay.
+        completions: u32,
+    },
+    /// Containers ended that are started again in their pods.
+    ContainersExited {
+        /// The Job.
+        job: JobId,
+        /// The ends.
+        exits: Vec<ContainerExit>,
+    },
+    /// The back-off of containers that are started again is over: `restartCount` counts one more.
+    ContainersRestarted {
+        /// The Job.
+        job: JobId,
+        /// Their pods.
+        ordinals: Vec<u32>,
+    },
 }
 
 /// Consecutive completion indexes.
@@ -178,6 +214,12 @@ pub enum Counted {
     Ignored,
     /// Nothing: a pod that was stopped, or whose index does not count.
     Dropped,
+    /// One more in `failed`, and its index fails (Indexed with `backoffLimitPerIndex`).
+    IndexFailed,
+    /// A failure of its index that is counted by the [`Fact::PodsReleased`] that follows (`backoffLimitPerIndex`).
+    Held,
+    /// As `Held`, of a failure that an `Ignore` rule matched.
+    HeldIgnored,
 }
 
 /// How a pod ended.
@@ -215,6 +257,29 @@ pub struct PodEnd {
     pub message: Option<Box<str>>,
 }
 
+impl PodEnd {
+    /// When it ended.
+    #[must_use]
+    pub fn finished(&self) -> Time {
+        self.started.plus_ms(u64::from(self.run_ms))
+    }
+}
+
+/// How a container ended that is started again.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ContainerExit {
+    /// Its pod.
+    pub ordinal: u32,
+    /// Its pod had been shown as ready.
+    pub was_ready: bool,
+    /// How long it waits for its next start, ms from its end.
+    pub back_off_ms: u32,
+    /// Its log.
+    pub log: LogExtent,
+    /// How it ended.
+    pub terminated: Terminated,
+}
+
 impl Fact {
     /// How many resourceVersions this fact takes: one for each object that a watcher sees change, and those that
     /// [`Fact::JobRemoved`] leaves out.
@@ -229,14 +294,20 @@ impl Fact {
             Self::PodsCreated { count, .. } | Self::EventsExpired { count } => u64::from(*count),
             Self::PodsStarted { pods, .. } => pods.len() as u64,
             Self::PodsWaiting { pods, .. } => pods.len() as u64,
-            Self::PodsStopping { ordinals, .. } | Self::PodsRemoved { ordinals, .. } => ordinals.len() as u64,
+            Self::PodsStopping { ordinals, .. }
+            | Self::PodsRemoved { ordinals, .. }
+            | Self::PodsReleased { ordinals, .. }
+            | Self::ContainersRestarted { ordinals, .. } => ordinals.len() as u64,
+            Self::ContainersExited { exits, .. } => exits.len() as u64,
             Self::PodsEnded { ends, .. } => ends.len() as u64,
             Self::JobRemoved { ordinals, .. } => u64::from(*ordinals) + 1,
             Self::JobStarted { .. }
             | Self::BackoffSet { .. }
             | Self::ConditionSet { .. }
             | Self::PriorityResolved { .. }
-            | Self::NoRoom { .. } => 0,
+            | Self::NoRoom { .. }
+            | Self::IndexesLimited { .. }
+            | Self::IndexesCut { .. } => 0,
         }
     }
 
@@ -249,6 +320,9 @@ impl Fact {
             | Self::PodsWaiting { .. }
             | Self::PodsStopping { .. }
             | Self::PodsRemoved { .. }
+            | Self::PodsReleased { .. }
+            | Self::ContainersExited { .. }
+            | Self::ContainersRestarted { .. }
             | Self::PodsEnded { .. } => self.versions(),
             Self::JobRemoved { ordinals, .. } => u64::from(*ordinals),
             _ => 0,
@@ -274,7 +348,12 @@ impl Fact {
             | Self::StatusPublished { job }
             | Self::JobRemoved { job, .. }
             | Self::PriorityResolved { job, .. }
-            | Self::NoRoom { job, .. } => Some(*job),
+            | Self::NoRoom { job, .. }
+            | Self::IndexesLimited { job }
+            | Self::PodsReleased { job, .. }
+            | Self::IndexesCut { job, .. }
+            | Self::ContainersExited { job, .. }
+            | Self::ContainersRestarted { job, .. } => Some(*job),
             Self::Recorded { event } => Some(event.job),
         }
     }

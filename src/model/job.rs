@@ -1,6 +1,7 @@
 //! What is kept of a Job beside its document, and how facts change it.
 
 use super::fact::{Counted, Fact, PodEnd};
+use super::per_index::{IndexFailures, PerIndex};
 use super::priority::Placement;
 use crate::base::{IndexSet, JobId, NO_INDEX, Time, Uid};
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,8 @@ pub enum ConditionType {
     SuccessCriteriaMet,
     /// The Job is complete.
     Complete,
+    /// The Job is suspended, or was: its reason says which.
+    Suspended,
 }
 
 /// Why a condition was set.
@@ -30,6 +33,16 @@ pub enum ConditionReason {
     DeadlineExceeded,
     /// Enough pods succeeded.
     CompletionsReached,
+    /// `suspend` was set.
+    JobSuspended,
+    /// `suspend` was unset again.
+    JobResumed,
+    /// More failed indexes than `maxFailedIndexes`.
+    MaxFailedIndexesExceeded,
+    /// Every index has ended, and some of them failed.
+    FailedIndexes,
+    /// A rule of `successPolicy` matched.
+    SuccessPolicy,
 }
 
 impl ConditionType {
@@ -41,6 +54,7 @@ impl ConditionType {
             Self::Failed => "Failed",
             Self::SuccessCriteriaMet => "SuccessCriteriaMet",
             Self::Complete => "Complete",
+            Self::Suspended => "Suspended",
         }
     }
 }
@@ -54,11 +68,16 @@ impl ConditionReason {
             Self::BackoffLimitExceeded => "BackoffLimitExceeded",
             Self::DeadlineExceeded => "DeadlineExceeded",
             Self::CompletionsReached => "CompletionsReached",
+            Self::JobSuspended => "JobSuspended",
+            Self::JobResumed => "JobResumed",
+            Self::MaxFailedIndexesExceeded => "MaxFailedIndexesExceeded",
+            Self::FailedIndexes => "FailedIndexes",
+            Self::SuccessPolicy => "SuccessPolicy",
         }
     }
 }
 
-/// A condition with status True.
+/// A condition of a Job.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Condition {
     /// Type.
@@ -69,6 +88,14 @@ pub struct Condition {
     pub reason: ConditionReason,
     /// Message.
     pub message: Arc<str>,
+}
+
+impl Condition {
+    /// Its status: only that of a Job that was resumed is False.
+    #[must_use]
+    pub fn is_true(&self) -> bool {
+        self.reason != ConditionReason::JobResumed
+    }
 }
 
 /// Recent failures of a Job (kubernetes: `backoffRecord`).
@@ -101,6 +128,8 @@ pub struct JobStatus {
     pub failed: u32,
     /// Completed indexes (Indexed).
     pub completed: IndexSet,
+    /// Failed indexes (Indexed with `backoffLimitPerIndex`).
+    pub failed_indexes: Option<Box<IndexSet>>,
 }
 
 impl JobStatus {
@@ -108,6 +137,18 @@ impl JobStatus {
     #[must_use]
     pub fn condition(&self, kind: ConditionType) -> Option<&Condition> {
         self.conditions.iter().find(|condition| condition.kind == kind)
+    }
+
+    /// Whether condition Suspended is True.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.condition(ConditionType::Suspended).is_some_and(Condition::is_true)
+    }
+
+    /// Whether the index has failed for good.
+    #[must_use]
+    pub fn has_failed(&self, index: u32) -> bool {
+        self.failed_indexes.as_ref().is_some_and(|failed| failed.contains(index))
     }
 
     /// Complete or Failed: nothing changes any more.
@@ -140,6 +181,8 @@ pub struct JobRecord {
     pub backoff: Backoff,
     /// The status as of the last fact; shared with what is shown for as long as it is the same.
     pub status: Arc<JobStatus>,
+    /// Failures by index, of a Job that limits them.
+    pub per_index: Option<Arc<PerIndex>>,
     /// How its pods stand in line. The store writes it after the record, so that rows without it are read.
     #[serde(skip)]
     pub placement: Placement,
@@ -161,6 +204,7 @@ impl JobRecord {
             next_index: 0,
             backoff: Backoff::default(),
             status: Arc::default(),
+            per_index: None,
             placement: Placement::default(),
         })
     }
@@ -189,18 +233,32 @@ impl JobRecord {
                 }
             }
             Fact::PodsEnded { ends, .. } => {
+                if let Some(per_index) = &mut self.per_index {
+                    let per_index = Arc::make_mut(per_index);
+                    ends.iter().for_each(|end| per_index.end(end));
+                }
                 let status = self.status_mut();
                 ends.iter().for_each(|end| status.end(end));
             }
             Fact::BackoffSet { backoff, .. } => self.backoff = *backoff,
-            Fact::ConditionSet { condition, .. } => {
-                let status = self.status_mut();
-                if condition.kind == ConditionType::Complete {
-                    status.completion_time = Some(condition.at);
+            Fact::ConditionSet { condition, .. } => self.status_mut().set(condition),
+            Fact::IndexesLimited { .. } => {
+                self.per_index = Some(Arc::default());
+                self.status_mut().failed_indexes = Some(Box::default());
+            }
+            Fact::PodsReleased { ordinals, failed, .. } => {
+                self.status_mut().failed += failed;
+                self.per_index_mut().release(ordinals);
+            }
+            Fact::IndexesCut { completions, .. } => {
+                self.status_mut().cut(*completions);
+                if self.per_index.is_some() {
+                    self.per_index_mut().cut(*completions);
                 }
-                // A Job has two at the most, and keeps them for as long as it is there.
-                status.conditions.reserve_exact(1);
-                status.conditions.push(condition.clone());
+            }
+            Fact::ContainersExited { exits, .. } => {
+                let ready = exits.iter().filter(|exit| exit.was_ready).count();
+                self.status_mut().ready -= u32::try_from(ready).expect("no more than there are pods");
             }
             Fact::PriorityResolved { priority, .. } => self.placement.priority = Some(priority.clone()),
             Fact::NoRoom { since, .. } => self.placement.no_room = *since,
@@ -210,8 +268,19 @@ impl JobRecord {
             | Fact::PodsRemoved { .. }
             | Fact::Recorded { .. }
             | Fact::DocWritten
+            | Fact::ContainersRestarted { .. }
             | Fact::EventsExpired { .. } => {}
         }
+    }
+
+    /// The failures that the next pod of this index carries.
+    #[must_use]
+    pub fn failures_of(&self, index: u32) -> IndexFailures {
+        self.per_index.as_ref().map_or_else(IndexFailures::default, |per_index| per_index.failures(index))
+    }
+
+    fn per_index_mut(&mut self) -> &mut PerIndex {
+        Arc::make_mut(self.per_index.as_mut().expect("a Job that limits the failures of each index"))
     }
 
     fn status_mut(&mut self) -> &mut JobStatus {
@@ -236,7 +305,37 @@ impl JobStatus {
                 }
             }
             Counted::Failed => self.failed += 1,
-            Counted::Ignored | Counted::Dropped => {}
+            Counted::IndexFailed => {
+                self.failed += 1;
+                let failed = self.failed_indexes.as_mut().expect("a Job that limits the failures of each index");
+                failed.insert(end.index);
+            }
+            Counted::Ignored | Counted::Dropped | Counted::Held | Counted::HeldIgnored => {}
+        }
+    }
+
+    /// A condition keeps its place when it changes (kubernetes: `ensureJobConditionStatus`).
+    fn set(&mut self, condition: &Condition) {
+        match condition.kind {
+            ConditionType::Complete => self.completion_time = Some(condition.at),
+            ConditionType::Suspended => self.start_time = (!condition.is_true()).then_some(condition.at),
+            ConditionType::FailureTarget | ConditionType::Failed | ConditionType::SuccessCriteriaMet => {}
+        }
+        match self.conditions.iter_mut().find(|old| old.kind == condition.kind) {
+            Some(old) => old.clone_from(condition),
+            None => {
+                // A Job has three at the most, and keeps them for as long as it is there.
+                self.conditions.reserve_exact(1);
+                self.conditions.push(condition.clone());
+            }
+        }
+    }
+
+    fn cut(&mut self, completions: u32) {
+        self.completed.truncate(completions);
+        self.succeeded = self.completed.len();
+        if let Some(failed) = &mut self.failed_indexes {
+            failed.truncate(completions);
         }
     }
 }

@@ -43,6 +43,8 @@ pub enum Reason {
     InvalidImageName,
     /// Waits: the module cannot be compiled or linked.
     CreateContainerError,
+    /// Waits: it has ended, and is started again some time later.
+    CrashLoopBackOff,
 }
 
 impl Reason {
@@ -60,6 +62,7 @@ impl Reason {
             Self::ImagePullBackOff => "ImagePullBackOff",
             Self::InvalidImageName => "InvalidImageName",
             Self::CreateContainerError => "CreateContainerError",
+            Self::CrashLoopBackOff => "CrashLoopBackOff",
         }
     }
 }
@@ -144,6 +147,8 @@ impl PodRecord {
     pub const SMALL: u8 = 16;
     /// A large pod's guest ran.
     pub const LARGE: u8 = 32;
+    /// It ended, but its failure is not counted yet: it keeps the tracking finalizer.
+    pub const HELD: u8 = 64;
 
     /// A pod that was just created.
     #[must_use]

@@ -4,13 +4,15 @@
 //! what earlier builds wrote.
 
 use crate::base::{JobId, Time};
-use crate::model::{Chunk, CodecError, Event, JobRecord, JobStatus, Placement, PodRecord};
+use crate::model::{
+    Chunk, CodecError, Event, IndexFailures, JobRecord, JobStatus, Placement, PodRecord, Restarts,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// The version of these encodings.
-const ROWS_FORMAT: u8 = 1;
+const ROWS_FORMAT: u8 = 2;
 
 /// A Job: its record, and the status that clients see where the record is ahead of it.
 #[derive(Serialize, Deserialize)]
@@ -24,6 +26,8 @@ struct ChunkRow<'a> {
     records: Cow<'a, [PodRecord]>,
     messages: Cow<'a, [(u32, Box<str>)]>,
     stops: Cow<'a, [(u32, Time)]>,
+    failures: Cow<'a, [(u32, IndexFailures)]>,
+    restarts: Cow<'a, [(u32, Restarts)]>,
 }
 
 fn encode<T: Serialize + ?Sized>(row: &T) -> Vec<u8> {
@@ -64,13 +68,16 @@ pub(super) fn encode_chunk(chunk: &Chunk) -> Vec<u8> {
         records: Cow::Borrowed(&chunk.records),
         messages: Cow::Borrowed(&chunk.messages),
         stops: Cow::Borrowed(&chunk.stops),
+        failures: Cow::Borrowed(&chunk.failures),
+        restarts: Cow::Borrowed(&chunk.restarts),
     })
 }
 
 pub(super) fn decode_chunk(job: JobId, number: u32, bytes: &[u8]) -> Result<Chunk, CodecError> {
-    let ChunkRow { records, messages, stops } = decode(bytes)?;
+    let ChunkRow { records, messages, stops, failures, restarts } = decode(bytes)?;
     let (records, messages, stops) = (records.into_owned(), messages.into_owned(), stops.into_owned());
-    Ok(Chunk { job, number, records, messages, stops })
+    let (failures, restarts) = (failures.into_owned(), restarts.into_owned());
+    Ok(Chunk { job, number, records, messages, stops, failures, restarts })
 }
 
 pub(super) fn encode_events(events: &[(u64, Event)]) -> Vec<u8> {
@@ -86,7 +93,8 @@ mod tests {
     use super::*;
     use crate::base::Uid;
     use crate::model::{
-        Backoff, Condition, ConditionReason, ConditionType, EventNote, LogExtent, Phase, PodPriority, Reason,
+        Backoff, Condition, ConditionReason, ConditionType, EngineKind, EventNote, FailedOnce, HeldPod, LogExtent, PerIndex,
+        Phase, PodPriority, Reason, Terminated,
     };
     use std::sync::Arc;
 
@@ -117,8 +125,35 @@ mod tests {
                 succeeded: 3,
                 failed: 4,
                 completed: [0, 1, 2].into_iter().collect(),
+                failed_indexes: Some(Box::new([5].into_iter().collect())),
             }),
+            per_index: Some(Arc::new(PerIndex {
+                failed_once: [(6, FailedOnce { failures: failures(), ordinal: 4097, last: Time(1_795_405_437_040) })].into(),
+                held: [(4097, HeldPod { index: 6, counts: true })].into(),
+                held_failures: 1,
+            })),
             placement: Placement::default(),
+        }
+    }
+
+    fn failures() -> IndexFailures {
+        IndexFailures { counted: 2, ignored: 1 }
+    }
+
+    fn restarts() -> Restarts {
+        Restarts {
+            count: 3,
+            first_started: Time(1_795_405_437_050),
+            back_off_ms: 20_000,
+            is_waiting: true,
+            last: Terminated {
+                started: Time(1_795_405_437_060),
+                run_ms: 7,
+                exit_code: 1,
+                reason: Reason::Error,
+                engine: Some(EngineKind::Small),
+                message: Some("unreachable".into()),
+            },
         }
     }
 
@@ -146,6 +181,8 @@ mod tests {
             records: vec![record],
             messages: vec![(4096, "memory limit reached".into())],
             stops: vec![(4096, Time(1_795_405_437_020))],
+            failures: vec![(4096, failures())],
+            restarts: vec![(4096, restarts())],
         }
     }
 

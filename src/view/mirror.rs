@@ -183,6 +183,15 @@ impl Mirror {
             Fact::PodsRemoved { ordinals, .. } => {
                 self.step(rv, job, ordinals.iter().map(|ordinal| (*ordinal, PodStep::Removed)));
             }
+            Fact::PodsReleased { ordinals, .. } => {
+                self.step(rv, job, ordinals.iter().map(|ordinal| (*ordinal, PodStep::Released)));
+            }
+            Fact::ContainersExited { exits, .. } => {
+                self.step(rv, job, exits.iter().map(|exit| (exit.ordinal, PodStep::ContainerExited(exit))));
+            }
+            Fact::ContainersRestarted { ordinals, .. } => {
+                self.step(rv, job, ordinals.iter().map(|ordinal| (*ordinal, PodStep::ContainerRestarted)));
+            }
             Fact::JobRemoved { ordinals, .. } => self.remove_job(rv, *ordinals, job, before),
             Fact::PriorityResolved { .. } | Fact::NoRoom { .. } => {
                 let (doc, placement) = (&entry.doc, entry.record.placement.clone());
@@ -192,6 +201,8 @@ impl Mirror {
             | Fact::JobStarted { .. }
             | Fact::BackoffSet { .. }
             | Fact::ConditionSet { .. }
+            | Fact::IndexesLimited { .. }
+            | Fact::IndexesCut { .. }
             | Fact::Recorded { .. }
             | Fact::DocWritten
             | Fact::EventsExpired { .. } => {}
@@ -298,7 +309,10 @@ impl Mirror {
             let rv = rv + nth as u64;
             let record = PodRecord::new(job, ordinal, index, at, rv);
             entry.pods.push(record, first + count - ordinal);
-            let object = PodObject { record, message: None, stop: None, job: Arc::clone(&entry.doc) };
+            let failures = entry.record.failures_of(index);
+            entry.pods.set_failures(ordinal, failures);
+            let job = Arc::clone(&entry.doc);
+            let object = PodObject { record, message: None, stop: None, failures, restarts: None, job };
             self.rings.pods.push(Entry { rv, kind: ChangeKind::Added, object, before: None, weight: 0 });
         }
         let chunk = |ordinal: u32| ordinal / crate::model::CHUNK_PODS;
@@ -390,5 +404,6 @@ fn key_of(record: &JobRecord, uid_key: UidKey) -> JobKey {
 
 /// About what a status takes beside its struct, bytes.
 fn status_bytes(status: &JobStatus) -> usize {
-    size_of::<JobStatus>() + status.completed.bytes() + status.conditions.iter().map(|c| c.message.len()).sum::<usize>()
+    let failed = status.failed_indexes.as_ref().map_or(0, |failed| failed.bytes());
+    size_of::<JobStatus>() + status.completed.bytes() + failed + status.conditions.iter().map(|c| c.message.len()).sum::<usize>()
 }

@@ -5,7 +5,7 @@
 use super::doc::{JobDoc, JobKey, PlainDoc};
 use super::render;
 use crate::base::{Time, Uid};
-use crate::model::{Event, EventNote, JobSpec, JobStatus, PodRecord};
+use crate::model::{Event, EventNote, IndexFailures, JobSpec, JobStatus, PodRecord, Restarts};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,6 +32,10 @@ pub struct PodObject {
     pub message: Option<Arc<str>>,
     /// When it was told to stop.
     pub stop: Option<Time>,
+    /// Earlier failures of its index, of a Job that limits them.
+    pub failures: IndexFailures,
+    /// What is kept of its container's restarts.
+    pub restarts: Option<Arc<Restarts>>,
     /// Its Job as it is now.
     pub job: Arc<JobDoc>,
 }

@@ -6,7 +6,10 @@
 use super::doc::JobDoc;
 use super::objects::PodObject;
 use crate::base::{JobId, NO_INDEX, Time};
-use crate::model::{CHUNK_PODS, Chunk, EngineKind, Phase, PodEnd, PodRecord, Waiting};
+use crate::model::{
+    CHUNK_PODS, Chunk, ContainerExit, Counted, EngineKind, IndexFailures, LogExtent, Phase, PodEnd, PodRecord, Reason,
+    Restarts, Waiting,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,6 +18,18 @@ use std::sync::Arc;
 pub(super) struct Extra {
     pub(super) message: Option<Arc<str>>,
     pub(super) stop: Option<Time>,
+    pub(super) failures: IndexFailures,
+    pub(super) restarts: Option<Arc<Restarts>>,
+}
+
+impl Extra {
+    /// What a pod has beside its record, if it has anything.
+    fn of(pod: &PodObject) -> Option<Self> {
+        let PodObject { message, stop, failures, restarts, .. } = pod;
+        let extra =
+            Self { message: message.clone(), stop: *stop, failures: *failures, restarts: restarts.clone() };
+        (extra != Self::default()).then_some(extra)
+    }
 }
 
 /// Up to [`CHUNK_PODS`] pods with neighbouring ordinals.
@@ -34,6 +49,12 @@ impl PodChunk {
         for (ordinal, stop) in &chunk.stops {
             extras.entry(*ordinal).or_default().stop = Some(*stop);
         }
+        for (ordinal, failures) in &chunk.failures {
+            extras.entry(*ordinal).or_default().failures = *failures;
+        }
+        for (ordinal, restarts) in &chunk.restarts {
+            extras.entry(*ordinal).or_default().restarts = Some(Arc::new(restarts.clone()));
+        }
         Self { records: chunk.records.clone(), extras }
     }
 
@@ -45,6 +66,8 @@ impl PodChunk {
             records: self.records.clone(),
             messages: self.extras.iter().filter_map(of).collect(),
             stops: self.extras.iter().filter_map(|(ordinal, extra)| Some((*ordinal, extra.stop?))).collect(),
+            failures: self.extras.iter().filter_map(failures_of).collect(),
+            restarts: self.extras.iter().filter_map(restarts_of).collect(),
         }
     }
 
@@ -60,14 +83,18 @@ impl PodChunk {
     /// The pod at `place`, as it is now.
     pub(super) fn object(&self, place: usize, job: &Arc<JobDoc>) -> PodObject {
         let record = self.records[place];
-        let extra = self.extras.get(&record.ordinal);
-        PodObject {
-            record,
-            message: extra.and_then(|extra| extra.message.clone()),
-            stop: extra.and_then(|extra| extra.stop),
-            job: Arc::clone(job),
-        }
+        let Extra { message, stop, failures, restarts } = self.extras.get(&record.ordinal).cloned().unwrap_or_default();
+        PodObject { record, message, stop, failures, restarts, job: Arc::clone(job) }
     }
+}
+
+fn failures_of((ordinal, extra): (&u32, &Extra)) -> Option<(u32, IndexFailures)> {
+    (extra.failures != IndexFailures::default()).then_some((*ordinal, extra.failures))
+}
+
+/// What is kept of a pod whose container was started again.
+pub(super) fn restarts_of((ordinal, extra): (&u32, &Extra)) -> Option<(u32, Restarts)> {
+    Some((*ordinal, Restarts::clone(extra.restarts.as_ref()?)))
 }
 
 /// The chunk and the place in it of an ordinal.
@@ -88,6 +115,9 @@ pub(super) enum PodStep<'a> {
     Waiting(&'a Waiting),
     Stopping(Time),
     Ended(&'a PodEnd),
+    Released,
+    ContainerExited(&'a ContainerExit),
+    ContainerRestarted,
     Removed,
 }
 
@@ -130,6 +160,14 @@ impl Pods {
         full * CHUNK_PODS + u32::try_from(last.records.len()).expect("a chunk is bounded")
     }
 
+    /// Notes the earlier failures of its index that a new pod carries.
+    pub(super) fn set_failures(&mut self, ordinal: u32, failures: IndexFailures) {
+        if failures != IndexFailures::default() {
+            let chunk = Arc::make_mut(&mut self.chunks[place_of(ordinal).0]);
+            chunk.extras.entry(ordinal).or_default().failures = failures;
+        }
+    }
+
     /// Appends a record; `more` is how many will follow at least, itself included.
     pub(super) fn push(&mut self, record: PodRecord, more: u32) {
         let (number, place) = place_of(record.ordinal);
@@ -160,10 +198,9 @@ impl Pods {
         after.apply(rv, step);
         chunk.records[place] = after.record;
         let is_gone = after.record.has(PodRecord::REMOVED);
-        if !is_gone && (after.message.is_some() || after.stop.is_some()) {
-            chunk.extras.insert(ordinal, Extra { message: after.message.clone(), stop: after.stop });
-        } else if before.message.is_some() || before.stop.is_some() {
-            chunk.extras.remove(&ordinal);
+        match Extra::of(&after).filter(|_| !is_gone) {
+            Some(extra) => _ = chunk.extras.insert(ordinal, extra),
+            None => _ = chunk.extras.remove(&ordinal),
         }
         Some((before, after))
     }
@@ -186,7 +223,9 @@ impl PodObject {
                 record.flags |= PodRecord::STARTED;
                 record.set_engine(engine);
                 record.start_delta_ms = at.since_ms_u32(record.created);
-                record.reason = crate::model::Reason::None;
+                record.reason = Reason::None;
+                // The log of the container before is not this one's.
+                record.log = LogExtent::default();
                 self.message = None;
             }
             PodStep::Waiting(waiting) => {
@@ -199,14 +238,48 @@ impl PodObject {
                 self.stop = Some(at);
             }
             PodStep::Ended(end) => self.end(end),
+            PodStep::Released => record.flags &= !PodRecord::HELD,
+            PodStep::ContainerExited(exit) => self.exit(exit),
+            PodStep::ContainerRestarted => {
+                record.reason = Reason::None;
+                if let Some(restarts) = &mut self.restarts {
+                    let restarts = Arc::make_mut(restarts);
+                    restarts.count = restarts.count.saturating_add(1);
+                    restarts.is_waiting = false;
+                }
+            }
             PodStep::Removed => record.flags |= PodRecord::REMOVED,
         }
+    }
+
+    /// The container ended, and is started again.
+    fn exit(&mut self, exit: &ContainerExit) {
+        let record = &mut self.record;
+        record.phase = Phase::Running;
+        record.flags &= !(PodRecord::STARTED | PodRecord::SMALL | PodRecord::LARGE);
+        if let Some(engine) = exit.terminated.engine {
+            record.set_engine(engine);
+        }
+        record.reason = Reason::CrashLoopBackOff;
+        record.log = exit.log;
+        self.message = None;
+        let before = self.restarts.as_ref();
+        self.restarts = Some(Arc::new(Restarts {
+            count: before.map_or(0, |before| before.count),
+            first_started: before.map_or(exit.terminated.started, |before| before.first_started),
+            back_off_ms: exit.back_off_ms,
+            is_waiting: true,
+            last: exit.terminated.clone(),
+        }));
     }
 
     fn end(&mut self, end: &PodEnd) {
         let record = &mut self.record;
         record.phase = if end.exit_code == 0 { Phase::Succeeded } else { Phase::Failed };
         record.flags |= PodRecord::STARTED | if end.disrupted { PodRecord::DISRUPTED } else { 0 };
+        if matches!(end.counted, Counted::Held | Counted::HeldIgnored) {
+            record.flags |= PodRecord::HELD;
+        }
         if let Some(engine) = end.engine {
             record.set_engine(engine);
         }

@@ -6,11 +6,11 @@
 use super::doc::JobDoc;
 use super::mirror::{Docs, JobEntry, Mirror};
 use super::objects::{EventObject, JobObject, Object, PlainObject, PodObject};
-use super::pods::Pods;
+use super::pods::{Pods, restarts_of};
 use super::ring::{Entry, Ring};
 use super::watch::{Change, Cursor, Expired, Filter, Topic};
 use crate::base::{JobId, PREFIX_MAX, SUFFIX_LEN, Uid};
-use crate::model::{Batch, JobRecord, Kind, PodRecord};
+use crate::model::{Batch, JobRecord, Kind, PodRecord, Restarts};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -35,6 +35,8 @@ pub struct JobSnapshot {
     pub doc: Arc<JobDoc>,
     /// Its pods that have neither ended nor gone, in order of their ordinals.
     pub pods: Vec<PodRecord>,
+    /// What is kept of the pods whose container was started again, by ordinal; also of those that have ended.
+    pub restarts: BTreeMap<u32, Restarts>,
 }
 
 /// Pods at one version, made into objects one by one.
@@ -229,6 +231,7 @@ impl View {
             record: entry.record.clone(),
             doc: Arc::clone(&entry.doc),
             pods: entry.pods.chunks.iter().flat_map(|chunk| chunk.records.iter().filter(living).copied()).collect(),
+            restarts: entry.pods.chunks.iter().flat_map(|chunk| chunk.extras.iter().filter_map(restarts_of)).collect(),
         };
         self.read().jobs.values().map(|entry| snapshot(entry)).collect()
     }

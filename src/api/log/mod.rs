@@ -91,7 +91,8 @@ fn check_container(pod: &PodObject, name: &str, options: &LogOptions) -> Result<
         return Err(Status::bad_request(message));
     }
     let reason = pod.record.reason.as_str();
-    let is_waiting = !pod.record.has(PodRecord::STARTED) && !pod.record.is_terminal();
+    // One whose container is started again has the log of the one before.
+    let is_waiting = !pod.record.has(PodRecord::STARTED) && !pod.record.is_terminal() && pod.restarts.is_none();
     // A follower waits for a pod that has not had its turn yet, but not for one that cannot start.
     if is_waiting && !(options.follow && reason.is_empty()) {
         let reason = if reason.is_empty() { "ContainerCreating" } else { reason };
@@ -101,10 +102,11 @@ fn check_container(pod: &PodObject, name: &str, options: &LogOptions) -> Result<
     Ok(())
 }
 
-/// Where the log of a pod ends: its record knows once it has ended, before that `newest`, which was asked for before the record
-/// was; `None` when it has written nothing yet.
+/// Where the log of a pod ends: its record knows once its container has ended, before that `newest`, which was asked for before
+/// the record was; `None` when it has written nothing yet.
 fn end_of(pod: &PodRecord, newest: Option<LogExtent>) -> Option<LogExtent> {
-    if pod.is_terminal() { Some(pod.log) } else { newest }
+    let known = Some(pod.log).filter(|log| log.segment != NO_SEGMENT);
+    if pod.is_terminal() { Some(pod.log) } else { newest.or(known) }
 }
 
 /// The next chunk, waited for when there is a follower.

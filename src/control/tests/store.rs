@@ -2,7 +2,7 @@
 
 use crate::base::{JobId, Time};
 use crate::control::{Restored, RestoredJob};
-use crate::model::{Batch, DocWrite, Fact, JobRecord, JobSpec, Kind, Phase, PodRecord};
+use crate::model::{Batch, DocWrite, Fact, JobRecord, JobSpec, Kind, Phase, PodRecord, Restarts};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub(super) struct MemStore {
     pub(super) jobs: BTreeMap<JobId, JobRecord>,
     pub(super) pods: BTreeMap<(JobId, u32), PodRecord>,
+    /// What is kept of containers that were started again.
+    pub(super) restarts: BTreeMap<(JobId, u32), Restarts>,
     /// When the Events that are kept were recorded.
     pub(super) events: VecDeque<Time>,
     docs: BTreeMap<(Kind, Arc<str>, Arc<str>), DocWrite>,
@@ -66,7 +68,7 @@ impl MemStore {
             Fact::PodsStarted { pods, .. } => {
                 for (ordinal, at, engine) in pods {
                     let pod = self.pod(id, *ordinal);
-                    assert_eq!(pod.phase, Phase::Pending, "a pod starts once");
+                    assert!(!pod.has(PodRecord::STARTED), "a container starts once");
                     pod.phase = Phase::Running;
                     pod.flags |= PodRecord::STARTED;
                     pod.set_engine(*engine);
@@ -87,6 +89,31 @@ impl MemStore {
                     pod.flags |= PodRecord::STOPPING;
                 }
             }
+            Fact::ContainersExited { exits, .. } => {
+                for exit in exits {
+                    let before = self.restarts.get(&(id, exit.ordinal));
+                    assert!(before.is_none_or(|before| !before.is_waiting), "a container that waits ends");
+                    let restarts = Restarts {
+                        count: before.map_or(0, |before| before.count),
+                        first_started: exit.terminated.started,
+                        back_off_ms: exit.back_off_ms,
+                        is_waiting: true,
+                        last: exit.terminated.clone(),
+                    };
+                    self.restarts.insert((id, exit.ordinal), restarts);
+                    let pod = self.pod(id, exit.ordinal);
+                    assert_eq!(exit.was_ready, pod.has(PodRecord::STARTED), "an exit knows of the start");
+                    pod.phase = Phase::Running;
+                    pod.flags &= !PodRecord::STARTED;
+                }
+            }
+            Fact::ContainersRestarted { ordinals, .. } => {
+                for ordinal in ordinals {
+                    let restarts = self.restarts.get_mut(&(id, *ordinal)).expect("a container ends before it restarts");
+                    restarts.count += 1;
+                    restarts.is_waiting = false;
+                }
+            }
             Fact::PodsEnded { ends, .. } => {
                 for end in ends {
                     let pod = self.pods.remove(&(id, end.ordinal)).expect("a pod ends once");
@@ -101,6 +128,7 @@ impl MemStore {
                 let record = self.jobs.remove(&id).expect("it was there a moment ago");
                 assert_eq!(*ordinals, record.next_ordinal, "a version for each pod that ever was");
                 self.pods.retain(|(job, _), _| *job != id);
+                self.restarts.retain(|(job, _), _| *job != id);
             }
             Fact::PodsRemoved { ordinals, .. } => {
                 let alive = ordinals.iter().find(|ordinal| self.pods.contains_key(&(id, **ordinal)));
@@ -126,8 +154,9 @@ impl MemStore {
         let jobs = self.jobs.values().map(|record| {
             let (doc_rv, doc) = self.job_doc(&record.namespace, &record.name).expect("every Job has a document");
             let of_job = (record.id, 0)..=(record.id, u32::MAX);
-            let pods = self.pods.range(of_job).map(|(_, pod)| *pod).collect();
-            RestoredJob { record: record.clone(), spec: specs[&doc].clone(), doc_rv, pods }
+            let pods = self.pods.range(of_job.clone()).map(|(_, pod)| *pod).collect();
+            let restarts = self.restarts.range(of_job).map(|((_, ordinal), kept)| (*ordinal, kept.clone())).collect();
+            RestoredJob { record: record.clone(), spec: specs[&doc].clone(), doc_rv, pods, restarts }
         });
         let events = self.events.iter().copied().collect();
         Restored { docs, jobs: jobs.collect(), events, logs: BTreeMap::new() }

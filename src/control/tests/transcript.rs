@@ -2,7 +2,9 @@
 //!
 //! `+3` pod 3 was created and handed to a worker (`+3:1` with completion index 1, `+3(waits)` no worker has room);
 //! `>3` it was handed out later; `-3` it was told to stop (`-3(gone)` no worker had it, so it is gone); `S3` it ended and
-//! counts as succeeded, `F3` as failed, `I3` ignored, `D3` dropped; `~3` it ended after a stop and is gone;
+//! counts as succeeded, `F3` as failed, `I3` ignored, `D3` dropped; `X3` it failed and its index with it; `H3` it failed and is
+//! held, `h3` the same ignored, `=3` it is held no longer; `~3` it ended after a stop and is gone; `C3` its container ended and
+//! waits, `R3` it is started again;
 //! `W3(ErrImagePull)` it could not start; `Failed(DeadlineExceeded)` a condition; `deleted` the Job
 //! is gone with its pods; `!Conflict` a write was refused. Three or more pods in
 //! a row are `+0..2`. With several Jobs, each token opens with the Job's name.
@@ -59,6 +61,13 @@ pub(super) fn transcript(fx: &Effects, store: &MemStore) -> String {
             Fact::PodsWaiting { pods, .. } => {
                 pods.iter().for_each(|pod| say("W", pod.ordinal, format!("({})", pod.reason.as_str())));
             }
+            Fact::PodsReleased { ordinals, .. } => {
+                ordinals.iter().for_each(|ordinal| say("=", *ordinal, String::new()));
+            }
+            Fact::ContainersExited { exits, .. } => exits.iter().for_each(|exit| say("C", exit.ordinal, String::new())),
+            Fact::ContainersRestarted { ordinals, .. } => {
+                ordinals.iter().for_each(|ordinal| say("R", *ordinal, String::new()));
+            }
             Fact::JobRemoved { .. } => say("deleted", u32::MAX, String::new()),
             Fact::ConditionSet { condition, .. } => say("", u32::MAX, shown(condition)),
             _ => {}
@@ -85,6 +94,9 @@ fn ended(end: &PodEnd, is_removed: bool) -> &'static str {
         (Counted::Failed, false) => "F",
         (Counted::Ignored, false) => "I",
         (Counted::Dropped, false) => "D",
+        (Counted::IndexFailed, false) => "X",
+        (Counted::Held, false) => "H",
+        (Counted::HeldIgnored, false) => "h",
         (Counted::Dropped, true) => "~",
         (_, true) => "counted and gone: ",
     }

@@ -127,8 +127,11 @@ impl Verifier {
             });
             said(&created, said_created.collect(), *due);
             said(&stopped, said_stopped.collect(), *due);
-            let ends: Vec<&EventNote> =
-                events(id).filter(|note| matches!(note, EventNote::Completed | EventNote::JobFailed { .. })).collect();
+            let is_of_condition = |note: &&EventNote| {
+                let is_end = matches!(note, EventNote::Completed | EventNote::JobFailed { .. });
+                is_end || matches!(note, EventNote::Suspended | EventNote::Resumed)
+            };
+            let ends: Vec<&EventNote> = events(id).filter(is_of_condition).collect();
             let expected: Vec<EventNote> = facts().filter_map(end_event).collect();
             assert!(ends.into_iter().eq(expected.iter()), "the end of job {} and its Event differ", id.0);
         }
@@ -164,6 +167,8 @@ fn end_event(fact: &Fact) -> Option<EventNote> {
         ConditionType::Failed => {
             Some(EventNote::JobFailed { reason: condition.reason, message: condition.message.as_ref().into() })
         }
+        ConditionType::Suspended if condition.is_true() => Some(EventNote::Suspended),
+        ConditionType::Suspended => Some(EventNote::Resumed),
         _ => None,
     }
 }
@@ -173,8 +178,13 @@ fn two_phases(status: &JobStatus, condition: &Condition) {
     let first = match condition.kind {
         ConditionType::Failed => ConditionType::FailureTarget,
         ConditionType::Complete => ConditionType::SuccessCriteriaMet,
-        _ => {
-            assert_eq!(status.conditions.len(), 1, "one verdict");
+        ConditionType::Suspended => {
+            assert_eq!(status.start_time.is_none(), condition.is_true(), "startTime is that of the last resumption");
+            return;
+        }
+        ConditionType::FailureTarget | ConditionType::SuccessCriteriaMet => {
+            let verdicts = status.conditions.iter().filter(|condition| condition.kind != ConditionType::Suspended);
+            assert_eq!(verdicts.count(), 1, "one verdict");
             return;
         }
     };

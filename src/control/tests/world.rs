@@ -334,7 +334,8 @@ impl World {
         &self.record().status
     }
 
-    /// `a`ctive, `r`eady, `t`erminating, `s`ucceeded, `f`ailed and `[completedIndexes]`; what is zero is left out.
+    /// `a`ctive, `r`eady, `t`erminating, `s`ucceeded, `f`ailed, `[completedIndexes]` and, of a Job that limits the failures of
+    /// each index, `/failedIndexes/`; what is zero is left out.
     #[track_caller]
     pub(super) fn status(&self, expected: &str) {
         let status = self.job_status();
@@ -352,6 +353,9 @@ impl World {
             .collect();
         if !status.completed.is_empty() {
             words.push(format!("[{}]", status.completed));
+        }
+        if let Some(failed) = &status.failed_indexes {
+            words.push(format!("/{failed}/"));
         }
         assert_eq!(words.join(" "), expected);
     }

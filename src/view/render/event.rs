@@ -31,13 +31,19 @@ pub(in crate::view) fn event_reason(note: &EventNote) -> &'static str {
         EventNote::TooManySucceededPods => "TooManySucceededPods",
         EventNote::JobFailed { reason, .. } => reason.as_str(),
         EventNote::FailedScheduling { .. } => "FailedScheduling",
+        EventNote::Suspended => "Suspended",
+        EventNote::Resumed => "Resumed",
     }
 }
 
 /// `type`.
 pub(in crate::view) fn event_severity(note: &EventNote) -> &'static str {
     match note {
-        EventNote::SuccessfulCreate { .. } | EventNote::SuccessfulDelete { .. } | EventNote::Completed => "Normal",
+        EventNote::SuccessfulCreate { .. }
+        | EventNote::SuccessfulDelete { .. }
+        | EventNote::Suspended
+        | EventNote::Resumed
+        | EventNote::Completed => "Normal",
         EventNote::FailedCreate { .. }
         | EventNote::TooManySucceededPods
         | EventNote::JobFailed { .. }
@@ -59,6 +65,8 @@ pub(in crate::view) fn event_message(event: &EventObject) -> String {
         EventNote::TooManySucceededPods => "Too many succeeded pods running after completion count reached".to_owned(),
         EventNote::JobFailed { message, .. } => message.to_string(),
         EventNote::FailedScheduling { .. } => NO_ROOM.to_owned(),
+        EventNote::Suspended => "Job suspended".to_owned(),
+        EventNote::Resumed => "Job resumed".to_owned(),
     }
 }
 

@@ -18,6 +18,12 @@ use std::fmt::{self, Write};
 /// kubernetes: `batch/v1 JobCompletionIndexAnnotation`, the label and annotation of an Indexed Job's pods.
 pub const INDEX_KEY: &str = "batch.kubernetes.io/job-completion-index";
 
+/// kubernetes: `batch/v1 JobIndexFailureCountAnnotation`.
+const INDEX_FAILURES_KEY: &str = "batch.kubernetes.io/job-index-failure-count";
+
+/// kubernetes: `batch/v1 JobIndexIgnoredFailureCountAnnotation`.
+const INDEX_IGNORED_KEY: &str = "batch.kubernetes.io/job-index-ignored-failure-count";
+
 /// kubernetes: `batch/v1 JobTrackingFinalizer`.
 pub const TRACKING_FINALIZER: &str = "batch.kubernetes.io/job-tracking";
 

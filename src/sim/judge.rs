@@ -26,6 +26,9 @@ struct Judged {
     job: Job,
     /// The pods that no worker has.
     idle: BTreeSet<u32>,
+    /// Failures, counted and ignored, of indexes whose pod the controller stopped. Kubernetes forgets them with the pod, since
+    /// they are that pod's annotations; Coracle gives them to the next one.
+    carried: BTreeMap<u32, (u32, u32)>,
 }
 
 /// All Jobs as the oracle sees them; cheap to clone.
@@ -106,7 +109,7 @@ impl Judge {
             let judged = Arc::make_mut(judged);
             let pods = &mut judged.job.pods;
             for pod in pods.iter_mut().filter(|pod| !pod.is_terminal()) {
-                pod.assigned = false;
+                pod.assigned = pod.phase == Phase::Running;
                 judged.idle.insert(pod.id);
                 if pod.ready.is_none() && pod.deleted.is_none() {
                     continue;
@@ -118,6 +121,28 @@ impl Judge {
             }
             pods.retain(|pod| !pod.is_gone());
         }
+    }
+
+    /// Judges what a boot made durable at `now`: the Jobs of which it did more than to say what was lost.
+    pub(super) fn boot<'a>(
+        &mut self,
+        now: Time,
+        losses: &Batch,
+        records: impl Iterator<Item = &'a JobRecord>,
+    ) -> Result<(), String> {
+        let looked = |fact: &&Fact| matches!(fact, Fact::BackoffSet { .. } | Fact::ConditionSet { .. });
+        let looked: BTreeSet<JobId> = losses.facts.iter().filter(looked).filter_map(Fact::job).collect();
+        let mut did = self.take_facts(losses);
+        for (id, did) in did.extract_if(.., |_, did| did.is_gone) {
+            let mut judged = self.jobs.remove(&id).expect("a Job that was durable");
+            Arc::make_mut(&mut judged).expire(now, did).map_err(|why| format!("at boot, {}: {why}", judged.name))?;
+        }
+        for record in records.filter(|record| looked.contains(&record.id)) {
+            let judged = Arc::make_mut(self.jobs.get_mut(&record.id).expect("a Job that was durable"));
+            let did = did.remove(&record.id).unwrap_or_default();
+            judged.sync(now, did, Some(&record.status)).map_err(|why| format!("at boot, {}: {why}", judged.name))?;
+        }
+        Ok(())
     }
 
     /// Takes what clients did, and sorts what `control` did by Job.
@@ -165,6 +190,7 @@ impl Judged {
             spec,
             job: Job::default(),
             idle: BTreeSet::new(),
+            carried: BTreeMap::new(),
         }
     }
 
@@ -202,7 +228,7 @@ impl Judged {
             }
             Said::Refused => {
                 tally.add("pod refused");
-                pod.assigned = false;
+                pod.assigned = pod.phase == Phase::Running;
             }
         }
         if is_idle {
@@ -233,6 +259,7 @@ impl Judged {
     /// Syncs until nothing changes, and compares.
     fn sync(&mut self, now: Time, mut did: Did, status: Option<&JobStatus>) -> Result<(), String> {
         let spec = Arc::clone(&self.spec);
+        self.carried.retain(|index, _| spec.completions.is_some_and(|completions| *index < completions));
         for _ in 0..ROUNDS_MAX {
             let before = self.job.status.clone();
             let work = self.job.sync(&spec, now, &did.stopped);
@@ -243,6 +270,9 @@ impl Judged {
                 if !did.stopped.remove(id) {
                     return Err(format!("pod {id} is to be stopped, and is not"));
                 }
+            }
+            for pod in self.job.pods.iter().filter(|pod| work.delete.contains(&pod.id)) {
+                self.carried.extend(pod.index.map(|index| (index, (pod.failures, pod.ignored))));
             }
             // Nobody has to be told of the end of a pod that no node has.
             let idle = &self.idle;
@@ -279,7 +309,12 @@ impl Judged {
         let name = format!("{}/{}", self.namespace, self.names.pod_name(&self.name, new.index, ordinal));
         let pod = Pod::new(ordinal, name, new.index, "main", now);
         self.idle.insert(ordinal);
-        self.job.pods.push(Pod { failures: new.failures, ignored: new.ignored, ..pod });
+        let carried = new.index.and_then(|index| self.carried.remove(&index));
+        let (failures, ignored) = match (new.failures, new.ignored) {
+            (0, 0) => carried.unwrap_or_default(),
+            given => given,
+        };
+        self.job.pods.push(Pod { failures, ignored, ..pod });
     }
 
     /// Of several pods that match a `FailJob` rule any may be named.

@@ -92,7 +92,9 @@ impl World {
     /// Takes what a client wrote and what the workers have to say, and lets everything follow that is due.
     pub(super) fn step(&mut self, written: Option<Input>, rng: &mut Rng) -> Result<(), String> {
         self.steps += 1;
-        let (reports, said) = self.executor.reports(self.now);
+        // Whether an end or a change of the spec came first is not said of one step; each gets its own.
+        let is_change = matches!(written, Some(Input::UpdateJob(..)));
+        let (reports, said) = if is_change { (Vec::new(), Vec::new()) } else { self.executor.reports(self.now) };
         for ((job, ordinal), said) in &said {
             self.tell(|| format!("pod {}/{ordinal}: {said:?}", job.0));
         }
@@ -240,6 +242,7 @@ impl World {
             return Err(format!("versions begin at {} again, {shown} was shown", booted.first_rv));
         }
         self.judge.crash(self.now, &mut self.tally);
+        self.judge.boot(self.now, &booted.losses, booted.state.jobs())?;
         for fact in &booted.losses.facts {
             self.tell(|| format!("    {fact:?}"));
         }

@@ -133,6 +133,7 @@ impl Pod {
 
     /// Its only container ends and will be started again.
     pub(super) fn end_container(&mut self, at: Time) {
+        self.phase = Phase::Running;
         self.ready = None;
         self.unready_since = Some(at);
     }

@@ -130,7 +130,15 @@ impl Judge {
         losses: &Batch,
         records: impl Iterator<Item = &'a JobRecord>,
     ) -> Result<(), String> {
-        let looked = |fact: &&Fact| matches!(fact, Fact::BackoffSet { .. } | Fact::ConditionSet { .. });
+        let looked = |fact: &&Fact| {
+            matches!(
+                fact,
+                Fact::BackoffSet { .. }
+                    | Fact::ConditionSet { .. }
+                    | Fact::PodsCreated { .. }
+                    | Fact::StatusPublished { .. }
+            )
+        };
         let looked: BTreeSet<JobId> = losses.facts.iter().filter(looked).filter_map(Fact::job).collect();
         let mut did = self.take_facts(losses);
         for (id, did) in did.extract_if(.., |_, did| did.is_gone) {

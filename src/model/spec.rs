@@ -467,6 +467,7 @@ mod raw {
     struct Codes {
         container_name: Option<String>,
         operator: Operator,
+        #[serde(default)]
         values: Vec<i32>,
     }
 

@@ -355,7 +355,7 @@ fn broken_rows_are_named() {
         ("meta boot", "UPDATE meta SET value = 'x' WHERE key = 'boot'"),
         ("meta next_job", "UPDATE meta SET value = -1 WHERE key = 'next_job'"),
         ("meta next_job", "UPDATE meta SET value = 1 << 32 WHERE key = 'next_job'"),
-        ("events, row 1", "UPDATE events SET events = x'01ff'"),
+        ("events, row 1", "UPDATE events SET events = x'02ff'"),
         ("no such table: chunks", "DROP TABLE chunks"),
     ];
     for (place, sql) in cases {

@@ -119,7 +119,10 @@ impl Folding {
                 piece.removed.push(job);
                 ROW_RECORDS
             } else if let Some((record, shown)) = self.jobs.next() {
-                let records = record.status.completed.bytes() / size_of::<PodRecord>();
+                let failed = record.status.failed_indexes.as_ref().map_or(0, |failed| failed.bytes());
+                let indexes = record.status.completed.bytes() + failed;
+                let once = record.per_index.as_ref().map_or(0, |per_index| per_index.failed_once.len());
+                let records = indexes / size_of::<PodRecord>() + once;
                 piece.shown.extend(shown.map(|status| (record.id, JobStatus::clone(&status))));
                 piece.jobs.push(record);
                 ROW_RECORDS + records

@@ -5,7 +5,7 @@
 //! Invariant: what passes here has a `model::JobSpec`.
 
 use crate::api::field::{FieldErrors, quoted};
-use crate::model::{FUEL_ANNOTATION, FieldPath};
+use crate::model::{BACKOFF_BASE_ANNOTATION, BACKOFF_MAX_ANNOTATION, BackoffDelays, FUEL_ANNOTATION, FieldPath, duration_ms};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -67,6 +67,10 @@ fn is_foreign_or_fuel(key: &str) -> bool {
     is_foreign(key) || key == FUEL_ANNOTATION
 }
 
+fn is_foreign_or_backoff(key: &str) -> bool {
+    is_foreign(key) || key == BACKOFF_BASE_ANNOTATION || key == BACKOFF_MAX_ANNOTATION
+}
+
 /// Every path of a Job, `[]` for an item of a list. Grouped by object.
 const TABLE: &[(&str, Rule)] = &[
     ("apiVersion", Kept),
@@ -81,7 +85,7 @@ const TABLE: &[(&str, Rule)] = &[
     ("metadata.deletionGracePeriodSeconds", Kept),
     ("metadata.generation", Kept),
     ("metadata.labels", Kept),
-    ("metadata.annotations", Keys(is_foreign, "an annotation of this name")),
+    ("metadata.annotations", Keys(is_foreign_or_backoff, "an annotation of this name")),
     // The server drops these two before it stores a Job.
     ("metadata.managedFields", Kept),
     ("metadata.selfLink", Kept),
@@ -90,28 +94,20 @@ const TABLE: &[(&str, Rule)] = &[
     ("spec", Inside),
     ("spec.activeDeadlineSeconds", Kept),
     ("spec.backoffLimit", Kept),
-    ("spec.backoffLimitPerIndex", Refused("a back-off limit for each index")),
+    ("spec.backoffLimitPerIndex", Kept),
     ("spec.completionMode", Kept),
     ("spec.completions", Kept),
-    (
-        "spec.managedBy",
-        When(|value| is_word(value, "kubernetes.io/job-controller"), "Jobs managed by another controller"),
-    ),
+    ("spec.managedBy", Kept),
     ("spec.manualSelector", When(is_false, "selectors of one's own")),
-    ("spec.maxFailedIndexes", Refused("a limit on failed indexes")),
+    ("spec.maxFailedIndexes", Kept),
     ("spec.parallelism", Kept),
-    ("spec.podFailurePolicy", Inside),
-    ("spec.podFailurePolicy.rules", Inside),
-    ("spec.podFailurePolicy.rules[]", Inside),
-    ("spec.podFailurePolicy.rules[].action", When(|value| !is_word(value, "FailIndex"), "failing a single index")),
-    ("spec.podFailurePolicy.rules[].onExitCodes", Kept),
-    ("spec.podFailurePolicy.rules[].onPodConditions", Refused("rules about pod conditions")),
+    ("spec.podFailurePolicy", Kept),
     ("spec.podReplacementPolicy", Kept),
     ("spec.selector", Kept),
-    ("spec.successPolicy", Refused("success policies")),
-    ("spec.suspend", When(is_false, "suspended Jobs")),
+    ("spec.successPolicy", Kept),
+    ("spec.suspend", Kept),
     ("spec.template", Inside),
-    ("spec.ttlSecondsAfterFinished", Refused("removal of finished Jobs")),
+    ("spec.ttlSecondsAfterFinished", Kept),
     // Only labels, annotations and finalizers of a template reach its pods; the rest says nothing.
     ("spec.template.metadata", Inside),
     ("spec.template.metadata.annotations", Keys(is_foreign_or_fuel, "an annotation of this name")),
@@ -157,10 +153,7 @@ const TABLE: &[(&str, Rule)] = &[
     ("spec.template.spec.readinessGates", Refused("readiness gates")),
     ("spec.template.spec.resourceClaims", Refused("resource claims")),
     ("spec.template.spec.resources", Refused("resources of a whole pod")),
-    (
-        "spec.template.spec.restartPolicy",
-        When(|value| is_word(value, "Never"), "restarts of a container in its pod; use restartPolicy: Never"),
-    ),
+    ("spec.template.spec.restartPolicy", Kept),
     ("spec.template.spec.runtimeClassName", Refused("runtime classes")),
     (
         "spec.template.spec.schedulerName",
@@ -216,8 +209,14 @@ const TABLE: &[(&str, Rule)] = &[
     ("spec.template.spec.containers[].resources.claims", Refused("resource claims")),
     ("spec.template.spec.containers[].resources.limits", Keys(|key| key == "memory", "a limit on this resource")),
     ("spec.template.spec.containers[].resources.requests", Kept),
-    ("spec.template.spec.containers[].restartPolicy", Refused("restart policies of containers")),
-    ("spec.template.spec.containers[].restartPolicyRules", Refused("restart policies of containers")),
+    ("spec.template.spec.containers[].restartPolicy", Kept),
+    ("spec.template.spec.containers[].restartPolicyRules", Inside),
+    ("spec.template.spec.containers[].restartPolicyRules[]", Inside),
+    (
+        "spec.template.spec.containers[].restartPolicyRules[].action",
+        When(|value| is_word(value, "Restart"), "restarts of all containers of a pod"),
+    ),
+    ("spec.template.spec.containers[].restartPolicyRules[].exitCodes", Kept),
     (
         "spec.template.spec.containers[].securityContext",
         When(is_empty, "security contexts; every pod is a sandbox already"),
@@ -245,6 +244,7 @@ fn rule(pattern: &str) -> Option<Rule> {
 pub(super) fn check(document: &Value, errors: &mut FieldErrors) {
     fields(document, "", "", errors);
     limits(document, errors);
+    backoff_delays(document, errors);
 }
 
 fn refuse(path: &str, missing: &str, errors: &mut FieldErrors) {
@@ -325,6 +325,31 @@ fn limits(document: &Value, errors: &mut FieldErrors) {
                 "must be a positive integer: units of fuel, about one a wasm instruction",
             );
         }
+    }
+}
+
+/// The delays that a Job sets for itself.
+fn backoff_delays(document: &Value, errors: &mut FieldErrors) {
+    let texts = document.pointer("/metadata/annotations");
+    let text = |key: &str| texts.and_then(|texts| texts.get(key)).and_then(Value::as_str);
+    let path = |key: &str| format!("metadata.annotations[{key}]");
+    let mut delay = |key: &str| match text(key).map(|text| (text, duration_ms(text))) {
+        None => Some(None),
+        Some((_, Some(ms))) => Some(Some(ms)),
+        Some((text, None)) => {
+            errors.invalid(path(key), quoted(text), "must be a positive duration such as 500ms, 2s or 5m");
+            None
+        }
+    };
+    let (base, max) = (delay(BACKOFF_BASE_ANNOTATION), delay(BACKOFF_MAX_ANNOTATION));
+    let default = BackoffDelays::default();
+    let (Some(base), Some(max)) = (base, max) else { return };
+    if base.unwrap_or(default.base_ms) > max.unwrap_or(default.max_ms) {
+        let (key, other) = match base {
+            Some(_) => (BACKOFF_BASE_ANNOTATION, format!("must not be longer than {BACKOFF_MAX_ANNOTATION} (10m if unset)")),
+            None => (BACKOFF_MAX_ANNOTATION, format!("must not be shorter than {BACKOFF_BASE_ANNOTATION} (10s if unset)")),
+        };
+        errors.invalid(path(key), quoted(text(key).unwrap_or_default()), other);
     }
 }
 

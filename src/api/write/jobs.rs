@@ -11,7 +11,7 @@ use crate::api::job::{
 };
 use crate::api::router::{Answered, Engine, Names, Query, Sent, json as answer, rendered};
 use crate::api::status::deleted;
-use crate::api::{FieldErrors, JOBS, NAMESPACES, Status};
+use crate::api::{JOBS, NAMESPACES, Status};
 use crate::base::Uid;
 use crate::control::{DeleteJob, NewJob, NewSpec, WriteError};
 use crate::engine::{Handle, RequestError, now};
@@ -130,9 +130,10 @@ async fn replace(
 ) -> Result<Option<Response>, Status> {
     let old = find(handle, namespace, name)?;
     // Only a client's write counts as a change, not the controller's status.
-    let stored = Stored { doc: &old.doc.json, name, versions: old.doc.rv..=old.rv };
+    let status = &old.status;
+    let is_idle = status.active == 0 && (status.start_time.is_none() || status.is_suspended());
+    let stored = Stored { doc: &old.doc.json, name, versions: old.doc.rv..=old.rv, is_idle };
     let AdmittedUpdate { job: new, names_version, .. } = admit(&stored)?;
-    refuse_elastic(&old, &new)?;
     let text = if options.dry_run || new.doc == old.doc.json {
         with_status_of(&old, &new.doc, old.rv)?
     } else {
@@ -169,16 +170,6 @@ fn with_status_of(old: &JobObject, doc: &str, rv: u64) -> Result<String, Status>
     let old: Value =
         serde_json::from_str(&rendered(|text| old.render(text))).map_err(|error| Status::internal(&error))?;
     shown(doc, Some(rv), Some(old["status"].clone()))
-}
-
-/// The controller does not take indexes back, so the completions of an Indexed Job stay what they are.
-fn refuse_elastic(old: &JobObject, new: &Admitted) -> Result<(), Status> {
-    if old.spec().completions == new.spec.completions {
-        return Ok(());
-    }
-    let mut errors = FieldErrors::default();
-    errors.forbidden("spec.completions", "not offered by this version of Coracle: elastic Indexed Jobs");
-    Err(Status::invalid(JOBS.group, JOBS.kind, &new.name, &errors.into_vec()))
 }
 
 pub(in crate::api) async fn delete(

@@ -97,7 +97,7 @@ async fn replace<T: Plain>(
     admit: impl Fn(&Stored<'_>) -> Result<Admitted, Status>,
 ) -> Result<Option<Response>, Status> {
     let old = find::<T>(handle, name)?;
-    let new = admit(&Stored { doc: &old.doc.json, name, versions: old.rv..=old.rv })?;
+    let new = admit(&Stored { doc: &old.doc.json, name, versions: old.rv..=old.rv, is_idle: false })?;
     T::check_beside(&new, handle.view())?;
     let rv = if options.dry_run || new.doc == old.doc.json {
         old.rv

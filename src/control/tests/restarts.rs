@@ -207,7 +207,7 @@ fn a_rule_of_the_container_starts_it_again_whatever_the_pod_says() {
 }
 
 #[test]
-fn a_failure_policy_is_about_pods_that_failed_not_about_containers_that_start_again() {
+fn v084_a_failure_policy_is_about_pods_that_failed_not_about_containers_that_start_again() {
     let mut w = World::started(Spec::new(1, 1).restarts_at(&[42]).rule(FailJob, "In", &[42, 5]), "+0");
     w.exit(0, 42);
     w.step("C0 R0 >0");

@@ -71,3 +71,15 @@ fn v126_somebody_elses_job_is_left_alone() {
     w.delete();
     w.step("deleted");
 }
+
+#[test]
+fn v127_our_own_name_is_as_none() {
+    let doc = |rest: &str| {
+        format!(
+            r#"{{"spec":{{"parallelism":1,"backoffLimit":6,{rest}"template":{{"spec":{{"containers":[{{"name":"c","image":"i"}}]}}}}}}}}"#
+        )
+    };
+    let spec = |rest: &str| crate::model::JobSpec::from_doc(&doc(rest)).expect("a good document");
+    assert_eq!(spec(r#""managedBy":"kubernetes.io/job-controller","#), spec(""));
+    assert!(spec(r#""managedBy":"example.com/x","#).is_foreign && !spec("").is_foreign);
+}

@@ -2,6 +2,7 @@
 
 mod golden;
 mod objects;
+mod rules;
 mod walk;
 mod watch;
 

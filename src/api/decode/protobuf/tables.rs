@@ -201,8 +201,12 @@ static CONTAINER: [Field; 25] = [
     one(22, "startupProbe", Unread),
     list(23, "resizePolicy", Unread),
     one(24, "restartPolicy", Text),
-    list(25, "restartPolicyRules", Unread),
+    list(25, "restartPolicyRules", Message(&RESTART_RULE)),
 ];
+
+static RESTART_RULE: [Field; 2] = [one(1, "action", Text), one(2, "exitCodes", Message(&RESTART_EXIT_CODES))];
+
+static RESTART_EXIT_CODES: [Field; 2] = [one(1, "operator", Text), list(2, "values", Number)];
 
 static CONTAINER_PORT: [Field; 5] = [
     one(1, "name", Text),

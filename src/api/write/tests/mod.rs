@@ -5,3 +5,4 @@ mod goldens;
 mod jobs;
 mod namespaces;
 mod priority_classes;
+mod rules;

@@ -1,23 +1,18 @@
 //! A few seeds, in every run of the tests.
 
-use super::{Tally, play};
+use super::play;
 
-/// Seeds of a run of the tests; `coracle sim` runs as many as one likes.
-const SEEDS: u64 = 200;
+/// Seeds of a run of the tests; `coracle sim` plays as many as one likes, and sees to it that everything occurs.
+const SEEDS: u64 = 100;
 
 #[test]
 fn every_history_holds() {
-    let mut tally = Tally::default();
     for seed in 0..SEEDS {
-        match play(seed, false) {
-            Ok(told) => tally.merge(&told),
-            Err(_) => {
-                let failure = play(seed, true).expect_err("a seed gives the same history again");
-                panic!("{failure}\n{}", failure.history.join("\n"));
-            }
+        if play(seed, false).is_err() {
+            let failure = play(seed, true).expect_err("a seed gives the same history again");
+            panic!("{failure}\n{}", failure.history.join("\n"));
         }
     }
-    assert_eq!(tally.missing(), [""; 0], "what no history reached");
 }
 
 #[test]

@@ -15,11 +15,16 @@ mkdir "$scratch/src"
 {
     printf '[package]\nname = "planted"\nversion = "0.0.0"\nedition = "2024"\n\n[dependencies]\n'
     grep -E '^(getrandom|jiff|postcard|roaring|rusqlite|serde|serde_json|tempfile|thiserror|tokio|tracing) = ' "$root/Cargo.toml"
+    printf '\n[dev-dependencies]\n'
+    grep -E '^proptest = ' "$root/Cargo.toml"
     # As in tests: assertions on. The histories need some speed.
     printf '\n[profile.release]\ndebug = "line-tables-only"\nopt-level = 2\ncodegen-units = 16\nincremental = true\ndebug-assertions = true\n'
+    printf '[profile.release.package.planted]\nopt-level = 1\n'
     printf '\n[workspace]\n'
 } >"$scratch/Cargo.toml"
 cp "$root/Cargo.lock" "$scratch/"
+mkdir "$scratch/tests"
+cp -r "$root/tests/goldens" "$scratch/tests/goldens"
 rooms='base model control store view sim'
 for room in $rooms; do echo "pub mod $room;"; done >"$scratch/src/lib.rs"
 cat >"$scratch/src/main.rs" <<'MAIN'

@@ -43,6 +43,13 @@ struct Did {
     created: VecDeque<(u32, u32)>,
     stopped: BTreeSet<u32>,
     is_gone: bool,
+    is_boot: bool,
+}
+
+impl Did {
+    fn is_done(&self) -> bool {
+        self.created.is_empty() && self.stopped.is_empty()
+    }
 }
 
 impl Judge {
@@ -147,7 +154,7 @@ impl Judge {
         }
         for record in records.filter(|record| looked.contains(&record.id)) {
             let judged = Arc::make_mut(self.jobs.get_mut(&record.id).expect("a Job that was durable"));
-            let did = did.remove(&record.id).unwrap_or_default();
+            let did = Did { is_boot: true, ..did.remove(&record.id).unwrap_or_default() };
             judged.sync(now, did, Some(&record.status)).map_err(|why| format!("at boot, {}: {why}", judged.name))?;
         }
         Ok(())
@@ -270,47 +277,58 @@ impl Judged {
         self.carried.retain(|index, _| spec.completions.is_some_and(|completions| *index < completions));
         for _ in 0..ROUNDS_MAX {
             let before = self.job.status.clone();
-            let work = self.job.sync(&spec, now, &did.stopped);
-            if let Some(status) = status {
-                self.same_message(&work.messages, status);
-            }
-            for id in &work.delete {
-                if !did.stopped.remove(id) {
-                    return Err(format!("pod {id} is to be stopped, and is not"));
-                }
-            }
-            for pod in self.job.pods.iter().filter(|pod| work.delete.contains(&pod.id)) {
-                self.carried.extend(pod.index.map(|index| (index, (pod.failures, pod.ignored))));
-            }
-            // Nobody has to be told of the end of a pod that no node has.
-            let idle = &self.idle;
-            self.job.pods.retain(|pod| !idle.contains(&pod.id) || !work.delete.contains(&pod.id));
-            let mut is_waiting = false;
-            for new in &work.create {
-                let index = new.index.unwrap_or(NO_INDEX);
-                match did.created.iter().position(|(_, other)| *other == index) {
-                    Some(at) => {
-                        let (ordinal, _) = did.created.remove(at).expect("it was found there");
-                        self.create(ordinal, new, now);
-                    }
-                    None if new.may_wait => is_waiting = true,
-                    None => return Err(format!("a pod is to be created that is not: {new:?}")),
-                }
-            }
-            self.job.recount();
-            if is_waiting || (work.delete.is_empty() && work.create.is_empty() && self.job.status == before) {
+            let is_quiet = self.round(now, &mut did, status)?;
+            // A boot stops somewhere on the way; its first step goes on from there.
+            let is_as_booted = did.is_boot && did.is_done() && status.is_some_and(|status| self.is_like(status));
+            if is_as_booted || (is_quiet && self.job.status == before) {
                 break;
             }
         }
-        if !did.created.is_empty() || !did.stopped.is_empty() {
+        if !did.is_done() {
             return Err(format!("pods are created or stopped for nothing: {did:?}"));
         }
-        let Some(status) = status else { return Ok(()) };
-        let (wanted, got) = (shown(&self.job.status), shown_of(status));
-        if wanted != got {
-            return Err(format!("the status is\n    {got}\n  and should be\n    {wanted}"));
+        match status {
+            Some(status) if !self.is_like(status) => {
+                let (wanted, got) = (shown(&self.job.status), shown_of(status));
+                Err(format!("the status is\n    {got}\n  and should be\n    {wanted}"))
+            }
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    fn is_like(&self, status: &JobStatus) -> bool {
+        shown(&self.job.status) == shown_of(status)
+    }
+
+    /// One sync; whether nothing is to be done any more about the pods.
+    fn round(&mut self, now: Time, did: &mut Did, status: Option<&JobStatus>) -> Result<bool, String> {
+        let work = self.job.sync(&Arc::clone(&self.spec), now, &did.stopped);
+        if let Some(status) = status {
+            self.same_message(&work.messages, status);
+        }
+        if let Some(id) = work.delete.iter().find(|id| !did.stopped.remove(id)) {
+            return Err(format!("pod {id} is to be stopped, and is not"));
+        }
+        for pod in self.job.pods.iter().filter(|pod| work.delete.contains(&pod.id)) {
+            self.carried.extend(pod.index.map(|index| (index, (pod.failures, pod.ignored))));
+        }
+        // Nobody has to be told of the end of a pod that no node has.
+        let idle = &self.idle;
+        self.job.pods.retain(|pod| !idle.contains(&pod.id) || !work.delete.contains(&pod.id));
+        let mut is_quiet = work.delete.is_empty() && work.create.is_empty();
+        for new in &work.create {
+            let index = new.index.unwrap_or(NO_INDEX);
+            match did.created.iter().position(|(_, other)| *other == index) {
+                Some(at) => {
+                    let (ordinal, _) = did.created.remove(at).expect("it was found there");
+                    self.create(ordinal, new, now);
+                }
+                None if new.may_wait => is_quiet = true,
+                None => return Err(format!("a pod is to be created that is not: {new:?}")),
+            }
+        }
+        self.job.recount();
+        Ok(is_quiet)
     }
 
     fn create(&mut self, ordinal: u32, new: &oracle::NewPod, now: Time) {

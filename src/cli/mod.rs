@@ -19,6 +19,7 @@ mod rerun;
 mod run;
 mod serve;
 mod signals;
+mod sim;
 mod summary;
 
 use clap::{Parser, Subcommand};
@@ -47,6 +48,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Measure this machine: the bare wasmtime loop, and Jobs beside it
     Bench(bench::BenchArgs),
+    /// Test the Job controller: seeded histories with crashes, judged by a second reading of Kubernetes' rules
+    Sim(sim::SimArgs),
 }
 
 const EXAMPLES: &str = "\
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         Some(Command::Serve(args)) => serve::serve(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Bench(args)) => bench::bench(&args),
+        Some(Command::Sim(args)) => sim::sim(&args),
     };
     ExitCode::from(result.unwrap_or_else(|error| error.report()))
 }

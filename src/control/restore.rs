@@ -72,7 +72,17 @@ impl State {
             }
             state.restore_job(job, &restored.logs, fx);
         }
+        state.sync_what_counts(fx);
         state
+    }
+
+    /// What follows from a loss that counts is durable with it: another crash would forget what is news.
+    fn sync_what_counts(&mut self, fx: &mut Effects) {
+        let has_news = |job: &Job| job.news.fail_job.is_some() || !job.news.failures.is_empty();
+        let ids: Vec<JobId> = self.jobs.iter().filter(|(_, job)| has_news(job)).map(|(id, _)| *id).collect();
+        for id in ids {
+            super::job::sync(self, id, fx);
+        }
     }
 
     fn restore_job(&mut self, restored: RestoredJob, logs: &BTreeMap<(JobId, u32), LogExtent>, fx: &mut Effects) {

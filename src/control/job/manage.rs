@@ -133,11 +133,19 @@ fn create_run(state: &mut State, id: JobId, (first, count): (u32, u32), indexes:
     }
 }
 
-/// Stops every active pod: the Job is over.
+/// Stops every active pod: the Job is over, or suspended. One whose index is out of range does not count.
 pub(super) fn stop_all(state: &mut State, id: JobId, counted_failed: bool, fx: &mut Effects) {
-    if state.job(id).record.status.active > 0 {
-        let slots = state.active_slots(id);
-        stop(state, id, slots, counted_failed, fx);
+    if state.job(id).record.status.active == 0 {
+        return;
+    }
+    let slots = state.active_slots(id);
+    let (pods, job) = (&state.pods, &state.jobs[&id]);
+    let counts = |slot: &u32| counted_failed && pods.get(*slot).is_some_and(|pod| job.index_counts(pod.index));
+    let (counted, others): (Vec<u32>, Vec<u32>) = slots.into_iter().partition(counts);
+    for (slots, counted_failed) in [(counted, true), (others, false)] {
+        if !slots.is_empty() {
+            stop(state, id, slots, counted_failed, fx);
+        }
     }
 }
 
@@ -146,7 +154,7 @@ pub(super) fn stop_all(state: &mut State, id: JobId, counted_failed: bool, fx: &
 fn stop_out_of_range(state: &mut State, id: JobId, count: u32, fx: &mut Effects) -> bool {
     let mut pods: Vec<(u32, &Live)> = state.active_pods(id).collect();
     let job = &state.jobs[&id];
-    removal::sort_for_removal(&mut pods);
+    removal::sort_for_removal(job, &mut pods);
     pods.sort_by_key(|(_, pod)| job.index_counts(pod.index));
     let out = pods.iter().take_while(|(_, pod)| !job.index_counts(pod.index)).count();
     let slots: Vec<u32> = pods.into_iter().take(out.max(count as usize)).map(|(slot, _)| slot).collect();
@@ -165,7 +173,7 @@ fn in_order(state: &State, mut slots: Vec<u32>) -> Vec<u32> {
 
 fn stop_first(state: &mut State, id: JobId, count: u32, fx: &mut Effects) {
     let mut pods: Vec<(u32, &Live)> = state.active_pods(id).collect();
-    removal::sort_for_removal(&mut pods);
+    removal::sort_for_removal(&state.jobs[&id], &mut pods);
     let slots = pods.into_iter().take(count as usize).map(|(slot, _)| slot).collect();
     stop(state, id, in_order(state, slots), false, fx);
 }

@@ -148,3 +148,16 @@ fn a_change_of_completions_survives_a_crash() {
     w.update(scale(3));
     w.step("+3:2");
 }
+
+#[test]
+fn a_failing_job_counts_no_pod_that_is_out_of_range() {
+    let mut w = World::started(Spec::new(3, 3).indexed(), "+0:0 +1:1 +2:2");
+    w.run(0..3);
+    w.step("");
+    w.update(|spec| {
+        scale(1)(spec);
+        spec.active_deadline_s = Some(1);
+    });
+    w.try_step();
+    w.status("t3 f1");
+}

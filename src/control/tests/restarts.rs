@@ -224,3 +224,14 @@ fn an_index_keeps_its_pod_over_restarts() {
     w.step("S0 +1:1");
     w.status("a1 s1 [0] //");
 }
+
+#[test]
+fn of_too_many_pods_one_that_never_ran_goes_before_one_that_is_started_again() {
+    let mut w = World::started(Spec::new(2, 4).on_failure(), "+0 +1");
+    for _ in 0..2 {
+        w.exit(1, 1);
+        w.try_step();
+    }
+    w.update(|spec| spec.parallelism = 1);
+    w.step("-0");
+}

@@ -459,6 +459,11 @@ impl World {
         self.next_rv
     }
 
+    /// What the last boot has found out, before its first step.
+    pub(super) fn boot_facts(&self) -> &[Fact] {
+        &self.fx.batch.facts
+    }
+
     /// The facts of the last step.
     pub(super) fn last_facts(&self) -> &[Fact] {
         &self.undurable.last().expect("a step was made").facts

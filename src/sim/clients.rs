@@ -175,7 +175,7 @@ impl History {
     /// Changes a Job, from what is shown of it.
     fn update(&mut self) -> Result<(), String> {
         let name = self.draw().one(&NAMES);
-        self.change(name, |draw, job| shapes::change(draw, job))
+        self.change(name, shapes::change)
     }
 
     fn change(&mut self, name: &str, change: impl FnOnce(&mut Draw<'_>, &mut Value)) -> Result<(), String> {

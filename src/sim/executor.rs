@@ -22,6 +22,9 @@ pub(super) enum Said {
     Refused,
 }
 
+/// What was said of which pod.
+pub(super) type SaidOf = ((JobId, u32), Said);
+
 /// A pod on a worker.
 #[derive(Clone, Debug)]
 struct OnWorker {
@@ -158,7 +161,7 @@ impl Executor {
     }
 
     /// What has happened until `now`: reports, and the same in short.
-    pub(super) fn reports(&mut self, now: Time) -> (Vec<Report>, Vec<((JobId, u32), Said)>) {
+    pub(super) fn reports(&mut self, now: Time) -> (Vec<Report>, Vec<SaidOf>) {
         let mut early: BTreeMap<u32, Report> = BTreeMap::new();
         let mut late: BTreeMap<u32, Report> = BTreeMap::new();
         let mut said = Vec::new();

@@ -5,7 +5,7 @@
 //! the same. Invariant: which pods there are, and how they ended, is taken from what happened, never from what `control` says
 //! that it counted.
 
-use super::executor::Said;
+use super::executor::{Said, SaidOf};
 use super::oracle::{self, Condition, Job, Pod, Spec, print_indexes};
 use super::tally::Tally;
 use crate::base::{JobId, NO_INDEX, PodNames, Time, Uid};
@@ -58,7 +58,7 @@ impl Judge {
     pub(super) fn step<'a>(
         &mut self,
         now: Time,
-        said: &[((JobId, u32), Said)],
+        said: &[SaidOf],
         batch: &Batch,
         records: impl Iterator<Item = &'a JobRecord>,
         deleted: Option<&str>,

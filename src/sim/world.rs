@@ -4,7 +4,7 @@
 //! Invariant: nothing is shown and no reply is given before it is durable.
 
 use super::disk::Disk;
-use super::executor::{Executor, Said};
+use super::executor::{Executor, SaidOf};
 use super::judge::Judge;
 use super::tally::Tally;
 use super::watches::Watches;
@@ -126,7 +126,7 @@ impl World {
     fn after(
         &mut self,
         fx: Effects,
-        said: &[((JobId, u32), Said)],
+        said: &[SaidOf],
         launched: &[(JobId, u32)],
         deleted: Option<&str>,
     ) -> Result<(), String> {

@@ -252,7 +252,7 @@ const TABLE: &[(&str, Rule)] = &[
 struct Node {
     rule: Option<Rule>,
     /// By the name of a field; `[]` is every item.
-    inside: HashMap<&'static str, Node>,
+    inside: HashMap<&'static str, Self>,
 }
 
 static ROOT: LazyLock<Node> = LazyLock::new(|| {
@@ -285,9 +285,9 @@ pub(super) fn check(document: &str, errors: &mut FieldErrors) {
 #[derive(Clone, Copy)]
 enum Path<'a> {
     Root,
-    Field(&'a Path<'a>, &'a str),
-    Item(&'a Path<'a>, usize),
-    Key(&'a Path<'a>, &'a str),
+    Field(&'a Self, &'a str),
+    Item(&'a Self, usize),
+    Key(&'a Self, &'a str),
 }
 
 impl fmt::Display for Path<'_> {

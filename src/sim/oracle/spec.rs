@@ -61,9 +61,9 @@ impl Spec {
         let failure_policy = list(&spec["podFailurePolicy"]["rules"], failure_rule);
         Self {
             parallelism: parallelism.unwrap_or(1),
-            completions: completions.or(if parallelism.is_none() { Some(1) } else { None }),
+            completions: completions.or_else(|| parallelism.is_none().then_some(1)),
             indexed: spec["completionMode"] == "Indexed",
-            backoff_limit: number(&spec["backoffLimit"]).unwrap_or(if per_index.is_some() { 0x7fff_ffff } else { 6 }),
+            backoff_limit: number(&spec["backoffLimit"]).unwrap_or_else(|| per_index.map_or(6, |_| 0x7fff_ffff)),
             per_index,
             max_failed: number(&spec["maxFailedIndexes"]),
             deadline_ms: spec["activeDeadlineSeconds"].as_u64().map(|seconds| seconds.saturating_mul(1000)),

@@ -32,7 +32,7 @@ fn spec(words: &str) -> Spec {
             spec[*field] = json!(value);
         } else if let Some(rest) = word.strip_prefix("SP:") {
             let (indexes, count) = rest.split_once('#').map_or((Some(rest), None), |(indexes, count)| {
-                ((!indexes.is_empty()).then_some(indexes), Some(count.parse::<u32>().unwrap()))
+                ((!indexes.is_empty()).then_some(indexes), Some(count.parse::<u32>().expect("a number")))
             });
             success.push(json!({"succeededIndexes": indexes, "succeededCount": count}));
         } else if let Some((action, rest)) = word.split_once(':') {
@@ -59,19 +59,22 @@ fn spec(words: &str) -> Spec {
 }
 
 fn rule(action: &str, rest: &str) -> Value {
-    let (operator, values) = rest.split_once(':').unwrap();
+    let (operator, values) = rest.split_once(':').expect("a colon");
     if operator == "cond" {
         return json!({"action": action, "onPodConditions": [{"type": values, "status": "True"}]});
     }
     let (values, container) =
         values.split_once('@').map_or((values, None), |(values, container)| (values, Some(container)));
-    let values: Vec<i64> = values.split(',').map(|value| value.parse().unwrap()).collect();
+    let values: Vec<i64> = values.split(',').map(|value| value.parse().expect("a number")).collect();
     json!({"action": action, "onExitCodes": {"operator": operator, "values": values, "containerName": container}})
 }
 
 fn ago(seconds: &str) -> Time {
-    let ms: f64 = seconds.parse::<f64>().unwrap() * 1000.0;
-    Time(NOW.0.checked_add_signed(ms as i64).unwrap())
+    let (sign, digits) = seconds.strip_prefix('-').map_or((1, seconds), |digits| (-1, digits));
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    let number = |text: String| text.parse::<i64>().expect("a number");
+    let ms = number(format!("0{whole}")) * 1000 + number(format!("{part:0<3}"));
+    Time(NOW.0.checked_add_signed(sign * ms).expect("a time after 1970"))
 }
 
 fn job(words: &str) -> Job {
@@ -80,8 +83,8 @@ fn job(words: &str) -> Job {
         if let Some(at) = word.strip_prefix("started") {
             job.status.start_time = Some(ago(at));
         } else if let Some(record) = word.strip_prefix('n') {
-            let (n, at) = record.split_once('@').unwrap();
-            job.backoff = Backoff { n: n.parse().unwrap(), last: ago(at) };
+            let (n, at) = record.split_once('@').expect("an @");
+            job.backoff = Backoff { n: n.parse().expect("a number"), last: ago(at) };
         } else if let Some(kind) = word.strip_prefix("given:") {
             let (kind, reason) = match kind {
                 "FailureTarget" => ("FailureTarget", "PodFailurePolicy"),
@@ -113,8 +116,8 @@ fn pod(id: u32, word: &str) -> Pod {
         let (text, after) = body.split_at(stop);
         match mark {
             '=' => codes = text.to_owned(),
-            '(' => pod.containers[0].restarts = text.trim_end_matches(')').parse().unwrap(),
-            '/' => pod.failures = text.parse().unwrap(),
+            '(' => pod.containers[0].restarts = text.trim_end_matches(')').parse().expect("a number"),
+            '/' => pod.failures = text.parse().expect("a number"),
             '@' => end = ago(text),
             '~' => pod.conditions.push(("DisruptionTarget".to_owned(), "True".to_owned())),
             _ => panic!("{word}"),
@@ -122,7 +125,7 @@ fn pod(id: u32, word: &str) -> Pod {
         rest = after;
     }
     let restarts = pod.containers[0].restarts;
-    let ended = |code: &str| Some((code.parse().unwrap(), end));
+    let ended = |code: &str| Some((code.parse().expect("a number"), end));
     let containers = codes.split('+').map(|part| {
         let (name, code) = part.split_once(':').unwrap_or(("main", part));
         Container {

@@ -341,7 +341,7 @@ impl Mirror {
             }
             let Some(key) = keys.pop() else { return true };
             cursor.rv = cursor.rv.max(key.rv);
-            let Some(pod) = self.pod_at(key) else { continue };
+            let Some(pod) = self.pod_at(key).filter(|pod| cursor.filter.takes_pod(pod)) else { continue };
             let is_gone = pod.record.has(PodRecord::REMOVED);
             let kind = if is_gone { ChangeKind::Deleted } else { ChangeKind::Modified };
             // What a selector sees of it is what it saw.

@@ -71,6 +71,11 @@ impl Filter {
         }
     }
 
+    /// Whether a pod can be wanted, whose labels may be others than its template's.
+    pub(super) fn takes_pod(&self, pod: &PodObject) -> bool {
+        self.takes_job(&pod.job) || (pod.has_own_metadata() && self.takes_name(&pod.job.key))
+    }
+
     /// Whether any pods of a Job, whose labels may be others than its template's, can be wanted.
     pub(super) fn takes_any_of(&self, doc: &JobDoc, pods: &Pods) -> bool {
         self.takes_job(doc) || (self.takes_name(&doc.key) && pods.has_marks())

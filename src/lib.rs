@@ -11,5 +11,6 @@ pub mod exec;
 pub mod model;
 pub mod modules;
 pub mod sandbox;
+pub mod sim;
 pub mod store;
 pub mod view;

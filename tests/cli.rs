@@ -292,7 +292,12 @@ fn mistakes_are_told_with_their_place_and_what_to_do() {
             4,
             &["no module `coracle/pie:latest` here", "have: "],
         ),
-        ("not offered", format!("{job}  suspend: true\n"), 2, &["spec.suspend: Forbidden: not offered", "stdin:"]),
+        (
+            "not offered",
+            format!("{job}      runtimeClassName: x\n"),
+            2,
+            &["spec.template.spec.runtimeClassName: Forbidden: not offered", "stdin:"],
+        ),
         (
             "invalid",
             job.replace("restartPolicy: Never", "restartPolicy: Always"),
@@ -390,6 +395,21 @@ fn inspect_says_what_a_module_is_and_what_is_refused() {
     let ran = coracle(&["inspect", text.to_str().expect("text")]);
     assert_eq!(ran.code, 4);
     assert!(ran.err.contains("is not WebAssembly"), "{}", ran.err);
+}
+
+/// `ttlSecondsAfterFinished: 0` takes the Job away in the moment of its end.
+#[test]
+fn a_job_that_goes_by_itself_is_summed_up_all_the_same() {
+    let job = |args: &[&str]| {
+        let container = json!({"name": "c", "image": "coracle/exit-code", "args": args});
+        let spec = json!({"restartPolicy": "Never", "containers": [container]});
+        let spec = json!({"ttlSecondsAfterFinished": 0, "backoffLimit": 0, "template": {"spec": spec}});
+        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "gone"}, "spec": spec}).to_string()
+    };
+    let ran = with_stdin(&["run", "-"], &job(&["0"]));
+    assert!(ran.code == 0 && ran.err.contains("1/1"), "{}", ran.err);
+    let ran = with_stdin(&["run", "-"], &job(&["3"]));
+    assert!(ran.code == 1 && ran.err.contains("BackoffLimitExceeded"), "{}", ran.err);
 }
 
 #[test]

@@ -339,6 +339,72 @@ job absent no-such-module '' | run k create -f -
 soon "ErrImagePull" k get pods -l job-name=absent
 run k delete job absent
 
+echo "== pods are deleted and evicted"
+job hands coracle/sleep '"600"' 2 >"$work/hands.yaml"
+sed -i 's/backoffLimit: 0/backoffLimit: 9/' "$work/hands.yaml"
+run k create -f "$work/hands.yaml"
+soon "Running Running" k get pods -l app=hands -o 'jsonpath={.items[*].status.phase}'
+run k get pods -l app=hands -o name
+pod=$(head -1 <<<"$out")
+other=$(tail -1 <<<"$out")
+run k delete "$pod"
+has "${pod#pod/}\" deleted"
+run k delete "$other" --grace-period=0 --force
+has "force deleted"
+run k get job hands -o 'jsonpath={.status.failed}'
+is 2
+run k delete job hands --cascade=foreground
+has 'job.batch "hands" deleted'
+run k get pods -l app=hands -o name
+is ""
+run k create -f "$work/hands.yaml"
+soon "Running Running" k get pods -l app=hands -o 'jsonpath={.items[*].status.phase}'
+name=$(k get pods -l app=hands -o 'jsonpath={.items[0].metadata.name}')
+echo "{\"apiVersion\":\"policy/v1\",\"kind\":\"Eviction\",\"metadata\":{\"name\":\"$name\",\"namespace\":\"default\"}}" \
+    >"$work/eviction.json"
+run k create --raw "/api/v1/namespaces/default/pods/$name/eviction" -f "$work/eviction.json"
+has '"status":"Success"'
+soon NotFound bash -c "kubectl get pod $name 2>&1 || true"
+run k delete job hands --cascade=orphan
+has 'job.batch "hands" deleted'
+run k get pods -l app=hands -o 'jsonpath={.items[*].metadata.ownerReferences}'
+is ""
+run k get pods -l app=hands -o 'jsonpath={.items[*].status.phase}'
+is Running
+run k delete pods -l app=hands
+has deleted
+run k get pods -l app=hands -o name
+is ""
+
+echo "== drain, cordon, uncordon"
+run k create -f "$work/hands.yaml"
+soon "Running Running" k get pods -l app=hands -o 'jsonpath={.items[*].status.phase}'
+run k drain coracle --pod-selector=app=hands --ignore-daemonsets --timeout=60s
+has "node/coracle cordoned" "evicting pod default/hands-" "node/coracle drained"
+run k get nodes
+has "Ready,SchedulingDisabled"
+job later hello you | run k create -f -
+soon Unschedulable k get pods -l app=later -o 'jsonpath={.items[*].status.conditions[*].reason}'
+run k get pods -l app=later -o 'jsonpath={.items[0].status.phase} {.items[0].spec.nodeName}'
+is "Pending "
+soon FailedScheduling k events --for "$(k get pods -l app=later -o name)"
+has "1 node(s) were unschedulable"
+run k uncordon coracle
+is "node/coracle uncordoned"
+run k wait --for=condition=complete job/later --timeout=60s
+run k delete job hands later
+
+echo "== ninety pods that each ask for a fifth of the CPU"
+milli=$(($(k get node coracle -o 'jsonpath={.status.allocatable.cpu}') * 200))
+job fifths coracle/sleep '"0.05"' 90 >"$work/fifths.yaml"
+sed -i "s/name: c,/name: c, resources: {requests: {cpu: ${milli}m}},/" "$work/fifths.yaml"
+run k create -f "$work/fifths.yaml"
+soon "Insufficient cpu" k get events
+run k wait --for=condition=complete job/fifths --timeout=120s
+run k get job fifths -o 'jsonpath={.status.succeeded} {.status.failed}'
+is "90 "
+run k delete job fifths
+
 echo "== a module in use stays"
 job holder coracle/sleep '"600"' 2 | run k create -f -
 run "$coracle" push guest-examples/prebuilt/sleep.wasm held

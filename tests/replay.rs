@@ -3,15 +3,16 @@
 
 use coracle::base::{JobId, NO_INDEX, Rng, Time, Uid};
 use coracle::model::{
-    Batch, Condition, ConditionReason, ConditionType, Counted, DocWrite, EngineKind, Event, EventNote, Fact, Fold,
-    IndexRun, Kind, LogExtent, PodEnd, Reason, Waiting,
+    Batch, Claim, Condition, ConditionReason, ConditionType, Counted, DeletedPod, DocWrite, EngineKind, Event,
+    EventNote, Fact, Fold, IndexRun, Kind, LogExtent, PodEnd, Reason, Waiting,
 };
 use coracle::store::{Sqlite, Store};
 use coracle::view::{Change, ChangeKind, Cursor, Filter, Object, Topic, View};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
-const TOPICS: [Topic; 5] = [Topic::Jobs, Topic::Pods, Topic::Events, Topic::Namespaces, Topic::PriorityClasses];
+const TOPICS: [Topic; 6] =
+    [Topic::Jobs, Topic::Pods, Topic::Events, Topic::Namespaces, Topic::PriorityClasses, Topic::Nodes];
 
 /// What the history knows of a pod that still changes.
 #[derive(Clone, Copy)]
@@ -127,7 +128,7 @@ impl History {
 
     /// One thing that happens to a Job; false when it is gone after it.
     fn step_job(&mut self, job: JobId, state: &mut Job, at: Time) -> bool {
-        match self.below(14) {
+        match self.below(17) {
             0 => drop(self.says(Fact::JobStarted { job, at })),
             1 => {
                 let rv = self.says(Fact::JobChanged { job });
@@ -156,6 +157,12 @@ impl History {
                 let condition = Condition { kind, at, reason, message: "late".into() };
                 self.says(Fact::ConditionSet { job, condition });
                 self.says(Fact::StatusPublished { job });
+            }
+            13 | 14 => self.touch(job, state, at),
+            15 if self.below(3) == 0 && state.next_ordinal > 0 => {
+                let ordinals = state.next_ordinal;
+                self.says(Fact::JobOrphaned { job, at, ordinals });
+                return false;
             }
             _ if self.below(2) == 0 => {
                 if self.below(2) == 0 {
@@ -216,6 +223,33 @@ impl History {
         let ordinals = pods.iter().map(|pod| pod.ordinal).collect();
         self.says(Fact::PodsStopping { job, at, ordinals, ready, counted_failed: false });
         state.living.extend(pods);
+    }
+
+    /// What clients do to pods.
+    fn touch(&mut self, job: JobId, state: &mut Job, at: Time) {
+        let mut pods = self.some(state, |pod| !pod.is_stopping);
+        for pod in &pods {
+            let ordinal = pod.ordinal;
+            let meta = (self.below(3) > 0).then(|| r#"{"labels":{"a":"b"},"finalizers":["a.io/b"]}"#.into());
+            self.says(Fact::PodChanged { job, ordinal, meta, claim: Claim::Same });
+            self.says(Fact::PodUngated { job, ordinal });
+        }
+        pods.iter_mut().for_each(|pod| pod.is_stopping = true);
+        let evicted = self.below(2) == 0;
+        let deleted = |pod: &Pod| DeletedPod {
+            ordinal: pod.ordinal,
+            index: pod.index,
+            grace_s: 5,
+            was_ready: pod.is_running,
+            counted: Counted::Dropped,
+            evicted,
+        };
+        self.says(Fact::PodsDeleted { job, at, pods: pods.iter().map(deleted).collect() });
+        state.living.extend(pods);
+        if self.below(4) == 0 {
+            state.ended.clear();
+            self.says(Fact::EndedPodsRemoved { job, ordinals: state.next_ordinal });
+        }
     }
 
     fn end(&mut self, job: JobId, state: &mut Job, at: Time) {
@@ -279,8 +313,12 @@ fn list(view: &View, topic: Topic) -> Shown {
         Topic::Jobs => view.jobs(None).1.into_iter().for_each(|job| put(&mut shown, &Object::Job(job))),
         Topic::Pods => view.pods(None, None).1.iter().for_each(|pod| put(&mut shown, &Object::Pod(pod))),
         Topic::Events => view.events(None).1.into_iter().for_each(|event| put(&mut shown, &Object::Event(event))),
-        Topic::Namespaces | Topic::PriorityClasses => {
-            let kind = if topic == Topic::Namespaces { Kind::Namespace } else { Kind::PriorityClass };
+        Topic::Namespaces | Topic::PriorityClasses | Topic::Nodes => {
+            let kind = match topic {
+                Topic::Namespaces => Kind::Namespace,
+                Topic::Nodes => Kind::Node,
+                _ => Kind::PriorityClass,
+            };
             view.plain(kind).1.into_iter().for_each(|plain| put(&mut shown, &Object::Plain(plain)));
         }
     }

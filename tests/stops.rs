@@ -54,7 +54,10 @@ async fn stop_all(engine: &Engine, image: &str, args: &[&str]) -> Vec<u64> {
         view.changed(&cursor).await;
         for change in view.poll(&mut cursor, 1000).expect("not overtaken") {
             if let (ChangeKind::Deleted, Object::Pod(pod)) = (change.kind, change.object) {
-                let (told, ended) = (pod.stop.expect("it was told"), pod.record.finished().expect("it ended"));
+                let (told, ended) = (
+                    pod.mark.as_ref().and_then(|mark| mark.stop).expect("it was told"),
+                    pod.record.finished().expect("it ended"),
+                );
                 assert_eq!(pod.record.exit_code, 143);
                 latencies.push(ended.since_ms(told));
             }

@@ -15,8 +15,9 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("exec", &["base", "model"]),
     ("sandbox", &["base", "model", "exec", "modules"]),
     ("engine", &["base", "model", "control", "store", "view", "exec", "modules"]),
+    ("sim", &["base", "model", "control", "store", "view"]),
     ("api", &["base", "model", "engine", "view", "modules", "control", "exec"]),
-    ("cli", &["base", "model", "control", "store", "view", "modules", "exec", "sandbox", "engine", "api"]),
+    ("cli", &["base", "model", "control", "store", "view", "modules", "exec", "sandbox", "engine", "api", "sim"]),
 ];
 
 /// Libraries that only one room may know.
@@ -75,6 +76,21 @@ fn imports_run_down_only() {
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// A second opinion that reads the first one's mind is none.
+#[test]
+fn the_oracle_knows_nothing_of_what_it_judges() {
+    for file in sources(&root().join("src/sim/oracle")) {
+        let text = fs::read_to_string(&file).expect("a source file");
+        for (number, line) in code(&text) {
+            let rooms = words_after(line, "crate::").filter(|word| !["base", "model", "sim"].contains(word));
+            // Beside its own files it may name only itself in its room: `pub(in crate::sim)`.
+            let of_sim = words_after(line, "crate::sim::").chain(words_after(line, "super::super::"));
+            let found: Vec<&str> = rooms.chain(of_sim).collect();
+            assert!(found.is_empty(), "{}:{number}: the oracle must not know {found:?}", file.display());
+        }
+    }
 }
 
 #[test]

@@ -37,5 +37,7 @@ mod write;
 pub use decode::{Document, read_documents};
 pub use field::{ERRORS_MAX, FieldError, FieldErrorKind, FieldErrors};
 pub use local::{Answer, Api, path_segment};
-pub use status::{Cause, Details, JOBS, MODULES, NAMESPACES, PODS, PRIORITY_CLASSES, Resource, Status, StatusReason};
+pub use status::{
+    Cause, Details, JOBS, MODULES, NAMESPACES, NODES, PODS, PRIORITY_CLASSES, Resource, Status, StatusReason,
+};
 pub use warnings::warnings_of;

@@ -1,13 +1,14 @@
 //! core/v1 Nodes: the one node that this server is.
 //!
-//! Knows the machine, no pods. Invariant: name, uid and creationTimestamp stay the same for as long as the data
-//! directory does; everything but readiness stays the same for as long as the server runs, and
+//! Knows the machine and what clients wrote of it, no pods. Invariant: name, uid and creationTimestamp stay the same for as long as
+//! the data directory does; everything but readiness and what clients write stays the same for as long as the server runs, and
 //! readiness ends at the most once.
 
 use super::about::GIT_VERSION;
 use crate::base::Uid;
 use crate::engine::{Handle, Health, now};
-use crate::view::NODE_NAME;
+use crate::model::Kind;
+use crate::view::{NODE_NAME, PlainObject};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, OnceLock};
@@ -29,11 +30,33 @@ impl Node {
     /// The node as it is now.
     pub(super) fn read(&self, handle: &Handle) -> Arc<Value> {
         let ready = self.ready.get_or_init(|| Arc::new(describe(handle)));
-        Arc::clone(match handle.health() {
+        let node = match handle.health() {
             Health::Ok => ready,
             Health::Failed(why) => self.failed.get_or_init(|| Arc::new(not_ready(ready, handle, &why))),
-        })
+        };
+        match handle.view().plain_named(Kind::Node, NODE_NAME) {
+            None => Arc::clone(node),
+            Some(written) => Arc::new(with(node, &written)),
+        }
     }
+}
+
+/// The node with what clients wrote of it.
+pub(super) fn with(node: &Value, written: &PlainObject) -> Value {
+    let mut node = node.clone();
+    let says: Value = serde_json::from_str(&written.doc.json).unwrap_or_default();
+    for part in ["/metadata/labels", "/metadata/annotations", "/spec"] {
+        let (holder, field) = part.rsplit_once('/').expect("a path");
+        match (says.pointer(part), node.pointer_mut(holder).and_then(Value::as_object_mut)) {
+            (Some(value), Some(holder)) => _ = holder.insert(field.to_owned(), value.clone()),
+            (None, Some(holder)) => _ = holder.remove(field),
+            (_, None) => {}
+        }
+    }
+    let version = |text: &Value| text.as_str().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    let rv = version(&node["metadata"]["resourceVersion"]).max(written.rv);
+    node["metadata"]["resourceVersion"] = json!(rv.to_string());
+    node
 }
 
 /// The node at the last version that there is: nothing can be written any more, so none is left for it alone.
@@ -51,11 +74,13 @@ fn not_ready(ready: &Value, handle: &Handle, why: &str) -> Value {
 
 fn describe(handle: &Handle) -> Value {
     let (uid, created) = identity(handle);
-    let (system, machine) = (operating_system(), architecture());
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut capacity = json!({"cpu": cpus.to_string(), "pods": handle.pods_max().to_string()});
-    if let Some(memory) = field_of(&file("/proc/meminfo"), "MemTotal:") {
-        capacity["memory"] = json!(memory.replace(" kB", "Ki"));
+    let shape = handle.node();
+    let label = |key: &str| shape.labels.get(key).map_or("", String::as_str);
+    let (system, machine) = (label("kubernetes.io/os"), label("kubernetes.io/arch"));
+    let cpus = (shape.cpu_m / 1000).to_string();
+    let mut capacity = json!({"cpu": cpus, "pods": handle.pods_max().to_string()});
+    if shape.memory_bytes > 0 {
+        capacity["memory"] = json!(format!("{}Ki", shape.memory_bytes / 1024));
     }
     let seen = now().to_string();
     json!({
@@ -66,11 +91,7 @@ fn describe(handle: &Handle) -> Value {
             "uid": uid.to_string(),
             "resourceVersion": handle.view().rv().to_string(),
             "creationTimestamp": created,
-            "labels": {
-                "kubernetes.io/arch": machine,
-                "kubernetes.io/hostname": NODE_NAME,
-                "kubernetes.io/os": system,
-            },
+            "labels": shape.labels,
         },
         "spec": {},
         "status": {
@@ -113,22 +134,6 @@ fn identity(handle: &Handle) -> (Uid, String) {
     let hash = Sha256::digest(format!("{NODE_NAME} {}", text("uid")));
     let bits = hash.iter().take(16).fold(0, |bits: u128, &byte| bits << 8 | u128::from(byte));
     (Uid::v4(bits), text("creationTimestamp"))
-}
-
-/// Go's names of systems and machines.
-fn operating_system() -> &'static str {
-    match std::env::consts::OS {
-        "macos" => "darwin",
-        other => other,
-    }
-}
-
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
 }
 
 /// A file about the machine; empty where there is none.

@@ -44,9 +44,14 @@ pub(super) struct Subresource {
     pub(super) name: &'static str,
     /// Kind that discovery gives for it.
     pub(super) kind: &'static str,
+    /// Group and version of that kind; both empty for those of the object.
+    pub(super) group_version: (&'static str, &'static str),
     /// In alphabetical order.
     pub(super) verbs: &'static [Verb],
 }
+
+/// The kind is of the object's own group and version.
+const SAME: (&str, &str) = ("", "");
 
 /// A resource.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -130,7 +135,7 @@ pub(super) const CORE_V1: GroupVersion = GroupVersion {
             singular: "node",
             kind: "Node",
             is_namespaced: false,
-            verbs: &[Get, List, Watch],
+            verbs: &[Get, List, Patch, Watch],
             short_names: &["no"],
             categories: &[],
             subresources: &[],
@@ -140,12 +145,13 @@ pub(super) const CORE_V1: GroupVersion = GroupVersion {
             singular: "pod",
             kind: "Pod",
             is_namespaced: true,
-            verbs: &[Get, List, Watch],
+            verbs: &[Delete, Get, List, Patch, Update, Watch],
             short_names: &["po"],
             categories: &["all"],
             subresources: &[
-                Subresource { name: "log", kind: "Pod", verbs: &[Get] },
-                Subresource { name: "status", kind: "Pod", verbs: &[Get] },
+                Subresource { name: "eviction", kind: "Eviction", group_version: ("policy", "v1"), verbs: &[Create] },
+                Subresource { name: "log", kind: "Pod", group_version: SAME, verbs: &[Get] },
+                Subresource { name: "status", kind: "Pod", group_version: SAME, verbs: &[Get] },
             ],
         },
     ],
@@ -163,9 +169,13 @@ const BATCH_V1: GroupVersion = GroupVersion {
         verbs: &[Create, Delete, Get, List, Patch, Update, Watch],
         short_names: &[],
         categories: &["all"],
-        subresources: &[Subresource { name: "status", kind: "Job", verbs: &[Get] }],
+        subresources: &[Subresource { name: "status", kind: "Job", group_version: SAME, verbs: &[Get] }],
     }],
 };
+
+/// policy/v1: of the group only evictions are served, which stand with pods. kubectl evicts only where there is the group
+/// (kubernetes: kubectl `CheckEvictionSupport`).
+const POLICY_V1: GroupVersion = GroupVersion { group: "policy", version: "v1", resources: &[] };
 
 /// scheduling.k8s.io/v1.
 const SCHEDULING_V1: GroupVersion = GroupVersion {
@@ -184,7 +194,7 @@ const SCHEDULING_V1: GroupVersion = GroupVersion {
 };
 
 /// Everything, the core group first.
-pub(super) const GROUP_VERSIONS: [GroupVersion; 3] = [CORE_V1, BATCH_V1, SCHEDULING_V1];
+pub(super) const GROUP_VERSIONS: [GroupVersion; 4] = [CORE_V1, BATCH_V1, POLICY_V1, SCHEDULING_V1];
 
 #[cfg(test)]
 mod tests;

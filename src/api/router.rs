@@ -15,7 +15,7 @@ use axum::handler::Handler;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::MethodRouter;
+use axum::routing::{MethodRouter, post};
 use http_body_util::LengthLimitError;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
@@ -82,9 +82,14 @@ pub(super) fn router(served: Served) -> Router {
             object(&list::JOBS).put(write::update_job).patch(write::patch_job).delete(write::delete_job),
         )
         .route("/apis/batch/v1/namespaces/{namespace}/jobs/{name}/status", object(&list::JOBS))
+        .route("/apis/batch/v1/namespaces/{namespace}/jobs/{name}/rerun", post(write::rerun_job))
         .route("/api/v1/pods", collection(&list::PODS))
         .route("/api/v1/namespaces/{namespace}/pods", collection(&list::PODS))
-        .route("/api/v1/namespaces/{namespace}/pods/{name}", object(&list::PODS))
+        .route(
+            "/api/v1/namespaces/{namespace}/pods/{name}",
+            object(&list::PODS).put(write::update_pod).patch(write::patch_pod).delete(write::delete_pod),
+        )
+        .route("/api/v1/namespaces/{namespace}/pods/{name}/eviction", post(write::evict_pod))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/status", object(&list::PODS))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/log", get(log::log))
         .route("/modules", get(modules::list))
@@ -113,7 +118,7 @@ pub(super) fn router(served: Served) -> Router {
                 .delete(write::delete_plain::<PriorityClass>),
         )
         .route("/api/v1/nodes", collection(&list::NODES))
-        .route("/api/v1/nodes/{name}", object(&list::NODES))
+        .route("/api/v1/nodes/{name}", object(&list::NODES).patch(write::patch_node))
         .merge(about::routes())
         .merge(discovery::routes())
         .merge(openapi::routes())

@@ -89,6 +89,8 @@ pub const NAMESPACES: Resource = Resource { group: "", plural: "namespaces", kin
 /// scheduling.k8s.io/v1 PriorityClasses.
 pub const PRIORITY_CLASSES: Resource =
     Resource { group: "scheduling.k8s.io", plural: "priorityclasses", kind: "PriorityClass" };
+/// core/v1 Nodes.
+pub const NODES: Resource = Resource { group: "", plural: "nodes", kind: "Node" };
 /// Modules: not Kubernetes', served under `/modules`.
 pub const MODULES: Resource = Resource { group: "", plural: "modules", kind: "Module" };
 

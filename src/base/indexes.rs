@@ -44,6 +44,22 @@ impl IndexSet {
         self.0.contains(index)
     }
 
+    /// Removes every index from `end` on.
+    pub fn truncate(&mut self, end: u32) {
+        self.0.remove_range(end..);
+    }
+
+    /// How many indexes are in both sets.
+    #[must_use]
+    pub fn common(&self, other: &Self) -> u32 {
+        u32::try_from(self.0.intersection_len(&other.0)).unwrap_or(u32::MAX)
+    }
+
+    /// The indexes from `first` on, lowest first.
+    pub fn iter_from(&self, first: u32) -> impl Iterator<Item = u32> + '_ {
+        self.0.range(first..)
+    }
+
     /// How many indexes there are.
     #[must_use]
     pub fn len(&self) -> u32 {

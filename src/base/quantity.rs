@@ -97,6 +97,13 @@ impl Quantity {
         u64::try_from((self.nanos.max(0) + NANO - 1) / NANO).unwrap_or(u64::MAX)
     }
 
+    /// The value in thousandths of a unit, rounded up; what is negative is 0.
+    #[must_use]
+    pub fn millis(self) -> u64 {
+        const MILLI: i128 = NANO / 1000;
+        u64::try_from((self.nanos.max(0) + MILLI - 1) / MILLI).unwrap_or(u64::MAX)
+    }
+
     /// Whether the value is below zero.
     #[must_use]
     pub fn is_negative(self) -> bool {

@@ -79,6 +79,10 @@ impl Followed {
 pub(super) struct Follower {
     handle: Handle,
     cursor: Cursor,
+    /// The changes of Jobs.
+    jobs: Cursor,
+    /// The last status of each: one that has finished may be gone a moment later (`ttlSecondsAfterFinished`).
+    statuses: BTreeMap<Uid, Arc<JobStatus>>,
     /// Only what happened after this version is told.
     since_rv: u64,
     started: Time,
@@ -134,7 +138,9 @@ impl Follower {
         let handle = local.handle().clone();
         let since_rv = local.engine.booted_rv();
         Ok(Self {
-            cursor: cursor_from(&handle, since_rv),
+            cursor: cursor_from(&handle, Topic::Pods, since_rv),
+            jobs: cursor_from(&handle, Topic::Jobs, since_rv),
+            statuses: BTreeMap::new(),
             handle,
             since_rv,
             started: now(),
@@ -161,6 +167,7 @@ impl Follower {
         loop {
             let ended = jobs.iter().all(|job| job.look(&self.handle).is_none_or(|job| job.status.is_finished()));
             let is_all = self.tell_news(&uids, &progress, is_program);
+            self.see_jobs(&uids);
             // The bell is there before the look, so that what is written after the look is heard.
             let living = if is_live { self.living(&uids) } else { None };
             let following = living.as_ref().map(|pod| logs.follow(pod.job, pod.ordinal));
@@ -227,11 +234,37 @@ impl Follower {
         false
     }
 
+    /// Takes up how the Jobs are, or were when they went.
+    fn see_jobs(&mut self, uids: &BTreeSet<Uid>) {
+        for _ in 0..ROUNDS_MAX {
+            let Ok(changes) = self.handle.view().poll(&mut self.jobs, CHANGES_MAX) else {
+                self.jobs = cursor_from(&self.handle, Topic::Jobs, self.handle.view().rv());
+                return;
+            };
+            if changes.is_empty() {
+                return;
+            }
+            for change in changes {
+                if let Object::Job(job) = change.object
+                    && uids.contains(&job.doc.key.uid)
+                {
+                    self.statuses.insert(job.doc.key.uid, job.status);
+                }
+            }
+        }
+    }
+
+    /// How a Job is, or was when it went.
+    fn status(&self, job: &Followed) -> Arc<JobStatus> {
+        let last = || self.statuses.get(&job.uid).cloned();
+        job.look(&self.handle).map(|job| job.status).or_else(last).unwrap_or_default()
+    }
+
     /// The changes came faster than they were told: looks at every pod instead, and goes on from there. What is told twice
     /// is told once.
     fn tell_all(&mut self, uids: &BTreeSet<Uid>, progress: &Progress, is_program: bool) {
         let view = self.handle.view().clone();
-        self.cursor = cursor_from(&self.handle, view.rv());
+        self.cursor = cursor_from(&self.handle, Topic::Pods, view.rv());
         let (_, pods) = view.pods(None, None);
         for pod in pods.iter() {
             self.tell_end(&pod, uids, progress, is_program);
@@ -311,7 +344,7 @@ impl Follower {
     fn done(&self, jobs: &[Followed]) -> Done {
         let mut done = Done { wanted: Some(0), ended_here: self.tally.count(), ..Done::default() };
         for job in jobs {
-            let status = job.look(&self.handle).map(|job| job.status).unwrap_or_default();
+            let status = self.status(job);
             done.succeeded += u64::from(status.succeeded);
             done.failed += u64::from(status.failed);
             done.active += u64::from(status.active);
@@ -333,7 +366,7 @@ impl Follower {
     }
 
     fn ending(&self, job: &Followed) -> Ending {
-        let status: Arc<JobStatus> = job.look(&self.handle).map(|job| job.status).unwrap_or_default();
+        let status = self.status(job);
         let failed = status.condition(ConditionType::Failed);
         let failure = failed.map(|failed| (failed.reason.as_str().to_owned(), failed.message.to_string()));
         Ending { name: job.name.clone(), failure }
@@ -378,12 +411,12 @@ fn print_entries(entries: &[LogEntry]) -> std::io::Result<()> {
     printed.and_then(|()| out.flush())
 }
 
-/// A cursor over the pods from `rv` on, or from now when too much has happened since.
-fn cursor_from(handle: &Handle, rv: u64) -> Cursor {
+/// A cursor over the changes of a topic from `rv` on, or from now when too much has happened since.
+fn cursor_from(handle: &Handle, topic: Topic, rv: u64) -> Cursor {
     let view = handle.view();
     let mut from = rv;
     loop {
-        match view.watch_from(Topic::Pods, Filter::default(), from) {
+        match view.watch_from(topic, Filter::default(), from) {
             Ok(cursor) => return cursor,
             Err(_overtaken) => from = view.rv(),
         }

@@ -15,9 +15,11 @@ mod manifest;
 mod progress;
 mod push;
 mod remote;
+mod rerun;
 mod run;
 mod serve;
 mod signals;
+mod sim;
 mod summary;
 
 use clap::{Parser, Subcommand};
@@ -40,10 +42,14 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Give a wasm module to a server, under the name that Jobs use as their image
     Push(push::PushArgs),
+    /// Have a server run failed or given indexes of a Job again, in the same Job
+    Rerun(rerun::RerunArgs),
     /// Show what a wasm module is, what it needs, and what would be refused
     Inspect(inspect::InspectArgs),
     /// Measure this machine: the bare wasmtime loop, and Jobs beside it
     Bench(bench::BenchArgs),
+    /// Test the Job controller: seeded histories with crashes, judged by a second reading of Kubernetes' rules
+    Sim(sim::SimArgs),
 }
 
 const EXAMPLES: &str = "\
@@ -55,6 +61,7 @@ Coracle runs Kubernetes Jobs whose pods are WebAssembly modules.
                                                an Indexed Job of 1000 pods
   coracle run jobs/ --data-dir ./state         keep everything on disk; a killed run goes on where it was
   coracle push prog.wasm                       give a program to the server that the kubeconfig names
+  coracle rerun job/pi --failed                run what failed of a Job again, in the same Job
   coracle serve                                the Kubernetes API for Jobs; it says how kubectl finds it
   coracle inspect prog.wasm                    what a module is and needs
   coracle bench job                            pods a second, beside bare wasmtime
@@ -78,9 +85,11 @@ pub fn main() -> ExitCode {
         }
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Push(args)) => push::push(&args),
+        Some(Command::Rerun(args)) => rerun::rerun(&args),
         Some(Command::Serve(args)) => serve::serve(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Bench(args)) => bench::bench(&args),
+        Some(Command::Sim(args)) => sim::sim(&args),
     };
     ExitCode::from(result.unwrap_or_else(|error| error.report()))
 }

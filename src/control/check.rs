@@ -4,6 +4,7 @@ use super::kept::EVENTS_MAX;
 use super::live::{Live, Place};
 use super::state::{Job, State};
 use crate::base::{JobId, NO_INDEX};
+use crate::model::ConditionType;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl State {
@@ -40,8 +41,15 @@ impl State {
     /// Every Job is found by its name, and nothing else is.
     fn check_names(&self) {
         let named = self.by_name.values().flat_map(|names| names.values());
-        assert_eq!(named.count(), self.jobs.len(), "as many names as Jobs");
-        for (id, job) in &self.jobs {
+        let orphans = self.orphans.values().flatten();
+        assert_eq!(named.count() + orphans.count(), self.jobs.len(), "as many names as Jobs");
+        for (namespace, orphans) in &self.orphans {
+            for (name, id) in orphans {
+                let record = &self.jobs[id].record;
+                assert!(record.placement.orphaned && record.namespace == *namespace && record.name == *name);
+            }
+        }
+        for (id, job) in self.jobs.iter().filter(|(_, job)| !job.record.placement.orphaned) {
             assert_eq!(self.job_named(&job.record.namespace, &job.record.name), Ok(*id), "a name leads to another Job");
             assert!(id.0 < self.next_job, "the number of job {} is still to be given", id.0);
         }
@@ -64,6 +72,12 @@ impl State {
         let (queued, running) = self.sched.totals();
         assert_eq!(queued as usize, count(|place| matches!(place, Place::Queued(_))), "pods queued on workers");
         assert_eq!(running as usize, count(|place| matches!(place, Place::Running(..))), "pods running on workers");
+        let on_workers = self.pods.iter().filter(|(_, pod)| pod.worker().is_some());
+        let needs = on_workers.filter_map(|(_, pod)| self.jobs.get(&pod.job)?.spec.template.needs.as_deref());
+        let asked = needs.fold((0, 0), |(cpu, memory), needs| (cpu + needs.cpu_m, memory + needs.memory_bytes));
+        let (cpu, memory) = self.sched.reserved();
+        // What is left of Jobs that are gone, or have finished, is reserved until it has ended.
+        assert!(asked.0 <= cpu && asked.1 <= memory, "pods run on what is not reserved");
         let mut seen = BTreeSet::new();
         for (id, (slot, ordinal)) in self.sched.waiters() {
             let pod = self.pods.get(slot).filter(|pod| pod.job == id && pod.ordinal == ordinal);
@@ -92,23 +106,35 @@ impl State {
         due.sort_unstable();
         assert!(due.into_iter().eq(self.timers.of_pods()), "timers and refused pods differ");
         let idle = self.jobs.values().find(|job| job.record.status.is_finished() && job.wake.is_some());
-        assert!(idle.is_none_or(|job| job.unpublished), "{idle:?} is finished and has a timer");
+        let has_reason = |job: &Job| job.unpublished || job.spec.ttl_s.is_some();
+        assert!(idle.is_none_or(|job| has_reason(job)), "{idle:?} is finished and has a timer");
     }
 }
 
 fn check_job(job: &Job, pods: &[&Live]) {
     let id = job.record.id.0;
     let status = &job.record.status;
-    let count = |test: &dyn Fn(&Live) -> bool| u32::try_from(pods.iter().filter(|pod| test(pod)).count()).expect("few");
+    let own: Vec<&Live> = pods.iter().copied().filter(|pod| !job.is_stray(pod.ordinal)).collect();
+    let count = |test: &dyn Fn(&Live) -> bool| u32::try_from(own.iter().filter(|pod| test(pod)).count()).expect("few");
     assert_eq!(status.active, count(&|pod| !pod.stopping), "job {id}: active");
     assert_eq!(status.terminating, count(&|pod| pod.stopping), "job {id}: terminating");
     assert_eq!(status.ready, count(&|pod| !pod.stopping && pod.is_running()), "job {id}: ready");
-    assert!(!status.is_finished() || pods.is_empty(), "job {id}: finished with pods alive");
+    let restarts = |pods: &[&Live]| -> u32 {
+        pods.iter().filter_map(|pod| job.restarts.get(&pod.ordinal)).map(|restarts| restarts.count).sum()
+    };
+    assert!(!status.is_finished() || own.is_empty(), "job {id}: finished with pods alive");
+    assert_eq!(restarts(&own), job.restart_sum, "job {id}: restarts of its pods");
+    let forgotten = job.restarts.keys().find(|ordinal| !pods.iter().any(|pod| pod.ordinal == **ordinal));
+    assert_eq!(forgotten, None, "job {id}: restarts of a pod that has ended");
+    assert!(
+        job.record.strays.iter().all(|stray| pods.iter().any(|pod| pod.ordinal == *stray)),
+        "job {id}: a stray ended"
+    );
     let ordinals: BTreeSet<u32> = pods.iter().map(|pod| pod.ordinal).collect();
     assert_eq!(ordinals.len(), pods.len(), "job {id}: an ordinal given twice");
     assert!(ordinals.iter().all(|ordinal| *ordinal < job.record.next_ordinal), "job {id}: an ordinal out of nowhere");
     if job.spec.is_indexed() {
-        check_indexes(job, pods);
+        check_indexes(job, &own);
     } else {
         assert!(pods.iter().all(|pod| pod.index == NO_INDEX), "job {id}: an index in a NonIndexed Job");
     }
@@ -127,8 +153,34 @@ fn check_indexes(job: &Job, pods: &[&Live]) {
     let stopping = pods.iter().filter(|pod| pod.stopping && pod.holds_index);
     let twice = stopping.map(|pod| pod.index).find(|index| !held.insert(*index) || job.retry.contains(index));
     assert_eq!(twice, None, "job {id}: an index that a stopping pod holds is given away");
-    let open = (0..job.record.next_index).filter(|index| !held.contains(index) && !status.completed.contains(*index));
-    assert!(status.is_finished() || open.eq(job.retry.iter().copied()), "job {id}: an index is lost");
+    let is_open =
+        |index: &u32| !held.contains(index) && !status.completed.contains(*index) && !status.has_failed(*index);
+    let pending: BTreeSet<u32> = job.retry.iter().copied().chain(job.resting.iter()).collect();
+    let open = (0..job.record.next_index).filter(is_open);
+    assert!(status.is_finished() || open.eq(pending.iter().copied()), "job {id}: an index is lost");
+    assert!(!job.retry.iter().any(|index| job.resting.contains(*index)), "job {id}: an index rests and does not");
+    check_held(job);
     assert!(job.retry.iter().all(|index| *index < job.record.next_index), "job {id}: a retry out of nowhere");
     assert!(job.retry.iter().all(|index| !status.completed.contains(*index)), "job {id}: a retry of a completed index");
+}
+
+fn check_held(job: &Job) {
+    let (id, status) = (job.record.id.0, &job.record.status);
+    let Some(per_index) = &job.record.per_index else { return };
+    let is_pending = status.condition(ConditionType::FailureTarget).is_some()
+        || status.condition(ConditionType::SuccessCriteriaMet).is_some();
+    assert!(!is_pending || per_index.held.is_empty(), "job {id}: failures are held at the end");
+    let counts = per_index.held.values().filter(|held| held.counts).count();
+    assert_eq!(counts, per_index.held_failures as usize, "job {id}: held failures");
+    for (ordinal, held) in &per_index.held {
+        let is_last = per_index.is_last(*ordinal, *held)
+            && job.resting.iter().chain(job.retry.iter().copied()).any(|i| i == held.index);
+        assert!(is_last || job.replaced.contains(ordinal), "job {id}: pod {ordinal} is held for nothing");
+    }
+    for index in per_index.failed_once.keys() {
+        assert!(!status.completed.contains(*index) && !status.has_failed(*index), "job {id}: index {index} has ended");
+    }
+    if let Some(failed) = &status.failed_indexes {
+        assert_eq!(failed.common(&status.completed), 0, "job {id}: an index succeeded and failed");
+    }
 }

@@ -1,7 +1,7 @@
 //! What goes into a step and what comes out of it.
 
-use crate::base::{Time, Uid};
-use crate::model::{Batch, JobSpec, Kind, Launch, Report, Stop};
+use crate::base::{IndexSet, JobId, Time, Uid};
+use crate::model::{Batch, JobSpec, Kind, Launch, PodRecord, Report, Stop};
 use std::sync::Arc;
 
 /// Names a request that waits for its reply.
@@ -16,6 +16,10 @@ pub enum Input {
     UpdateJob(Ticket, Box<NewSpec>),
     /// A client deletes a Job and its pods.
     DeleteJob(Ticket, DeleteJob),
+    /// A client wants parts of a Job to run again.
+    RerunJob(Ticket, Box<Rerun>),
+    /// A client deletes, evicts or changes a pod.
+    ChangePod(Ticket, Box<ChangePod>),
     /// A client creates an object that is only a document.
     CreateDoc(Ticket, NewDoc),
     /// A client changes one.
@@ -60,6 +64,21 @@ pub struct NewSpec {
     pub spec: JobSpec,
 }
 
+/// What of a Job is to run again.
+#[derive(Debug, Clone)]
+pub struct Rerun {
+    /// The Job's namespace.
+    pub namespace: Arc<str>,
+    /// The Job's name.
+    pub name: Arc<str>,
+    /// The resourceVersion of the document that `spec` is read from.
+    pub base_rv: u64,
+    /// What its document says: a Job that has finished remembers less.
+    pub spec: JobSpec,
+    /// These completion indexes, of an Indexed Job; what has failed, if not given.
+    pub indexes: Option<IndexSet>,
+}
+
 /// Which Job to delete.
 #[derive(Debug, Clone)]
 pub struct DeleteJob {
@@ -71,6 +90,88 @@ pub struct DeleteJob {
     pub uid: Option<Uid>,
     /// The resourceVersion that it must have, if any.
     pub rv: Option<u64>,
+    /// What becomes of its pods.
+    pub propagation: Propagation,
+    /// Its document and the version that this has.
+    pub doc: (u64, Arc<str>),
+}
+
+/// What becomes of a Job's pods (kubernetes: `metav1.DeletionPropagation`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagation {
+    /// They go after the Job.
+    Background,
+    /// They go before the Job.
+    Foreground,
+    /// They stay.
+    Orphan,
+}
+
+/// What a client does to a pod.
+#[derive(Debug, Clone)]
+pub struct ChangePod {
+    /// Its Job.
+    pub job: JobId,
+    /// The pod.
+    pub ordinal: u32,
+    /// As the client saw it, when it may only be changed if it still is so.
+    pub seen: Option<PodSeen>,
+    /// What is done.
+    pub change: PodChange,
+}
+
+/// How far a pod was when a client saw it. Each of its versions differs in one of these, or in its metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PodSeen {
+    /// Its guest had started.
+    pub started: bool,
+    /// It had been told to stop.
+    pub stopping: bool,
+    /// It had ended.
+    pub ended: bool,
+    /// How often its start had been refused.
+    pub attempts: u16,
+}
+
+impl PodSeen {
+    /// How far the pod of this record is. What clients changed of one that has ended is its metadata.
+    #[must_use]
+    pub fn of(record: &PodRecord) -> Self {
+        let has = |flag| !record.is_terminal() && record.has(flag);
+        Self {
+            started: record.is_terminal() || has(PodRecord::STARTED),
+            stopping: has(PodRecord::STOPPING),
+            ended: record.is_terminal(),
+            attempts: if record.is_terminal() { 0 } else { record.attempts },
+        }
+    }
+}
+
+/// What a client does to a pod.
+#[derive(Debug, Clone)]
+pub enum PodChange {
+    /// It is deleted.
+    Delete {
+        /// `deletionGracePeriodSeconds`.
+        grace_s: u32,
+        /// It is evicted.
+        evict: bool,
+    },
+    /// Its metadata is replaced.
+    Meta(NewMeta),
+    /// Its scheduling gates are removed.
+    Ungate,
+}
+
+/// New metadata of a pod.
+#[derive(Debug, Clone)]
+pub struct NewMeta {
+    /// As it was when the change was made from it; `None` was what the template says.
+    pub base: Option<Box<str>>,
+    /// As it is from here on ([`PodMeta`](crate::model::PodMeta)).
+    pub meta: Box<str>,
+    /// What the template says.
+    pub default: Box<str>,
 }
 
 /// An object without a namespace that is only a document: a Namespace or a PriorityClass.
@@ -141,6 +242,12 @@ pub enum WriteError {
         /// The uid that it has.
         found: Uid,
     },
+    /// Nothing that was named has ended, or failed.
+    #[error("nothing of it has ended that could run again")]
+    NothingToRun,
+    /// The Job ends as soon as its last pods have.
+    #[error("it is about to end; try again once it has")]
+    Ending,
     /// The object was changed since the version at which it was to be deleted.
     #[error("the object's resourceVersion is {found}")]
     WrongVersion {

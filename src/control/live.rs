@@ -21,6 +21,10 @@ pub(super) struct Live {
     pub(super) stopping: bool,
     /// No other pod may take its index. Kept here because `podReplacementPolicy` may change between the stop and the end.
     pub(super) holds_index: bool,
+    /// A client deleted it, and its end counts all the same.
+    pub(super) counts_by_end: bool,
+    /// It was evicted through the API.
+    pub(super) evicted: bool,
     /// How often its start was refused.
     pub(super) refusals: u16,
 }
@@ -28,9 +32,11 @@ pub(super) struct Live {
 /// How far a pod is on its way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Place {
+    /// Waits for a client to remove its scheduling gates.
+    Gated,
     /// Waits for its turn.
     Waiting,
-    /// Its start was refused; the next try is due then.
+    /// Its start was refused, or its container has ended and is started again; that is due then.
     Refused(Time),
     /// Handed to this worker.
     Queued(u32),
@@ -41,7 +47,17 @@ pub(super) enum Place {
 impl Live {
     /// A pod that waits for its turn.
     pub(super) fn new(job: JobId, ordinal: u32, index: u32) -> Self {
-        Self { job, ordinal, index, place: Place::Waiting, stopping: false, holds_index: true, refusals: 0 }
+        Self {
+            job,
+            ordinal,
+            index,
+            place: Place::Waiting,
+            stopping: false,
+            holds_index: true,
+            counts_by_end: false,
+            evicted: false,
+            refusals: 0,
+        }
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -51,7 +67,7 @@ impl Live {
     /// The worker that has it.
     pub(super) fn worker(&self) -> Option<u32> {
         match self.place {
-            Place::Waiting | Place::Refused(_) => None,
+            Place::Gated | Place::Waiting | Place::Refused(_) => None,
             Place::Queued(worker) | Place::Running(worker, _) => Some(worker),
         }
     }
@@ -69,7 +85,7 @@ impl Live {
             counted,
             was_ready: self.is_running(),
             was_stopping: self.stopping,
-            disrupted: false,
+            disrupted: self.evicted,
             log: LogExtent::default(),
             fuel_k: 0,
             peak_pages: 0,
@@ -85,6 +101,8 @@ pub(super) struct Pods {
     free: Vec<u32>,
     /// The slot of each Job's newest pod.
     newest: BTreeMap<JobId, u32>,
+    /// Ordinal to slot, of the Jobs of which a client named a pod.
+    named: BTreeMap<JobId, BTreeMap<u32, u32>>,
 }
 
 /// A pod between its neighbours in the list of its Job.
@@ -101,6 +119,11 @@ impl Pods {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("fewer than u32::MAX live pods")
         });
+        if !self.named.is_empty()
+            && let Some(named) = self.named.get_mut(&pod.job)
+        {
+            named.insert(pod.ordinal, slot);
+        }
         let older = self.newest.insert(pod.job, slot);
         if let Some(older) = older {
             self.linked(older).newer = Some(slot);
@@ -136,10 +159,28 @@ impl Pods {
         match (newer, older) {
             (Some(newer), _) => self.linked(newer).older = older,
             (None, Some(older)) => _ = self.newest.insert(pod.job, older),
-            (None, None) => _ = self.newest.remove(&pod.job),
+            (None, None) => {
+                self.newest.remove(&pod.job);
+                self.named.remove(&pod.job);
+            }
+        }
+        if !self.named.is_empty()
+            && let Some(named) = self.named.get_mut(&pod.job)
+        {
+            named.remove(&pod.ordinal);
         }
         self.free.push(slot);
         pod
+    }
+
+    /// The slot of a pod, if it has not ended. The first look at a pod of a Job walks all of that Job.
+    pub(super) fn slot_of(&mut self, job: JobId, ordinal: u32) -> Option<u32> {
+        self.newest.get(&job)?;
+        if !self.named.contains_key(&job) {
+            let named = self.of_job(job).map(|(slot, pod)| (pod.ordinal, slot)).collect();
+            self.named.insert(job, named);
+        }
+        self.named.get(&job)?.get(&ordinal).copied()
     }
 
     /// A Job's pods with their slots, newest first.
@@ -173,16 +214,20 @@ mod tests {
         let slots: Vec<u32> = (0..4).map(|ordinal| add(1, ordinal)).collect();
         let other = add(2, 7);
         assert_eq!((ordinals(&pods, 1), ordinals(&pods, 2)), (vec![3, 2, 1, 0], vec![7]));
+        assert_eq!((pods.slot_of(JobId(1), 1), pods.slot_of(JobId(1), 4)), (Some(slots[1]), None));
         pods.remove(slots[1]);
+        assert_eq!((pods.slot_of(JobId(1), 1), pods.slot_of(JobId(3), 1)), (None, None));
         assert_eq!(ordinals(&pods, 1), [3, 2, 0]);
         pods.remove(slots[3]);
         pods.remove(other);
         assert_eq!((ordinals(&pods, 1), ordinals(&pods, 2)), (vec![2, 0], vec![]));
         pods.remove(slots[0]);
         let again = pods.insert(Live::new(JobId(1), 9, NO_INDEX));
+        assert_eq!(pods.slot_of(JobId(1), 9), Some(again));
         assert_eq!((ordinals(&pods, 1), again), (vec![9, 2], slots[0]));
         pods.remove(again);
         pods.remove(slots[2]);
         assert_eq!((ordinals(&pods, 1), pods.iter().count()), (vec![], 0));
+        assert!(pods.named.is_empty(), "what was named of a Job goes with its last pod");
     }
 }

@@ -8,10 +8,12 @@
 mod check;
 mod delete;
 mod effects;
+mod fit;
 mod job;
 mod kept;
 mod live;
 mod names;
+mod pod_writes;
 mod pods;
 mod priority;
 mod restore;
@@ -25,7 +27,8 @@ mod timers;
 mod writes;
 
 pub use effects::{
-    DeleteDoc, DeleteJob, DocChange, Effects, Input, NewDoc, NewJob, NewSpec, Reply, Ticket, WriteError, Written,
+    ChangePod, DeleteDoc, DeleteJob, DocChange, Effects, Input, NewDoc, NewJob, NewMeta, NewSpec, PodChange, PodSeen,
+    Propagation, Reply, Rerun, Ticket, WriteError, Written,
 };
 pub use kept::{EVENT_KEPT_MS, EVENTS_MAX};
 pub use restore::{Restored, RestoredJob};

@@ -70,6 +70,14 @@ impl State {
                 names.range::<str, _>((Included(stem), Unbounded)).take_while(|(name, _)| name.starts_with(stem));
             rivals.extend(alike.map(|(_, other)| *other).filter(|other| *other != id));
         }
+        // Pods that were kept have names of the Job that made them.
+        let orphans = self.orphans.get(&job.record.namespace).into_iter().flatten();
+        let stem = |name: &str| name[..name.floor_char_boundary(CUT_BYTES)].to_owned();
+        let is_alike = |name: &str| {
+            let is_cut = name.len() >= CUT_BYTES && own.len() >= CUT_BYTES && stem(name) == stem(own);
+            name == own || is_cut || is_indexed_form(own, name) || is_indexed_form(name, own)
+        };
+        rivals.extend(orphans.filter(|(name, _)| is_alike(name)).map(|(_, id)| *id));
         let used = |other: &JobId| (self.jobs[other].names, self.jobs[other].record.next_ordinal);
         Taken(rivals.iter().map(used).collect())
     }

@@ -1,12 +1,12 @@
 //! What workers report about pods.
 
 use super::effects::Effects;
-use super::job::{count_exit, give_back};
+use super::job::{count_end, count_unstarted, restarts};
 use super::live::{Live, Place};
 use super::state::{Job, State};
 use super::timers::Due;
 use crate::base::JobId;
-use crate::model::{Counted, Exit, Fact, PodEnd, Reason, Refused, Report, Started, Waiting};
+use crate::model::{ContainerExit, Counted, Exit, Fact, PodEnd, Reason, Refused, Report, Started, Terminated, Waiting};
 
 /// kubernetes: kubelet `MaxContainerBackOff` and its image back-off: 10 s, doubling, at the most 300 s.
 const REFUSED_BACKOFF_MS: u64 = 10_000;
@@ -54,6 +54,8 @@ impl State {
             pod.place = Place::Refused(at);
             let (refusals, stopping) = (pod.refusals, pod.stopping);
             self.sched.on_ended(worker, false);
+            // Kubernetes leaves such a pod on its node; here it is placed again.
+            self.sched.release(id);
             if stopping {
                 self.end_refused(id, refusal.slot, fx);
                 continue;
@@ -77,48 +79,124 @@ impl State {
         let mut pod = self.pods.remove(slot);
         // A deleted Job had no pods any more when it went.
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        give_back(job, &mut pod);
-        let end = pod.end(Counted::Dropped, self.now);
-        self.record(fx, Fact::PodsEnded { job: id, ends: vec![end] });
-        self.record(fx, Fact::PodsRemoved { job: id, ordinals: vec![pod.ordinal] });
-        self.dirty.insert(id);
+        restarts::forget(job, pod.ordinal);
+        let mut end = pod.end(Counted::Dropped, self.now);
+        end.counted = count_unstarted(job, &mut pod, &end);
+        self.record_ends(id, vec![end], fx);
     }
 
-    /// A refused pod's time has come.
-    pub(super) fn on_pod_due(&mut self, slot: u32, job: JobId, ordinal: u32) {
-        self.pods.named(slot, job, ordinal).place = Place::Waiting;
-        let priority = self.job(job).record.placement.value();
-        self.sched.wait(job, priority, (slot, ordinal));
+    /// The time of a pod has come whose start was refused or whose container ended.
+    pub(super) fn on_pod_due(&mut self, slot: u32, id: JobId, ordinal: u32, fx: &mut Effects) {
+        let now = self.now;
+        self.pods.named(slot, id, ordinal).place = Place::Waiting;
+        let job = self.job(id);
+        let priority = job.record.placement.value();
+        let is_restart = restarts::restart(job, ordinal, now);
+        self.sched.wait(id, priority, (slot, ordinal));
+        if is_restart {
+            self.record(fx, Fact::ContainersRestarted { job: id, ordinals: vec![ordinal] });
+            self.dirty.insert(id);
+        }
     }
 
     fn on_exits(&mut self, worker: u32, id: JobId, exits: Vec<Exit>, fx: &mut Effects) {
         let mut ends = Vec::with_capacity(exits.len());
-        let mut gone = Vec::new();
+        let mut restarting = Vec::new();
         for exit in exits {
-            self.pods.named(exit.slot, id, exit.ordinal);
+            let pod = self.pods.named(exit.slot, id, exit.ordinal);
+            let template = self.jobs.get(&id).map(|job| &job.spec.template).filter(|_| !pod.stopping);
+            if template.is_some_and(|template| template.restarts_after(exit.exit_code)) {
+                self.sched.on_ended(worker, pod.is_running());
+                self.sched.release(id);
+                restarting.push(exit);
+                continue;
+            }
             let mut pod = self.pods.remove(exit.slot);
             self.sched.on_ended(worker, pod.is_running());
+            self.sched.release(id);
             // A deleted Job had no pods any more when it went.
             let Some(job) = self.jobs.get_mut(&id) else { continue };
-            if pod.stopping {
-                gone.push(exit.ordinal);
-            }
             ends.push(end_of(job, &mut pod, exit));
         }
+        if !restarting.is_empty() {
+            self.on_restartable(id, restarting, fx);
+        }
+        self.record_ends(id, ends, fx);
+    }
+
+    /// Pods have ended; those that were deleted are gone, unless something keeps them.
+    pub(super) fn record_ends(&mut self, id: JobId, ends: Vec<PodEnd>, fx: &mut Effects) {
         if ends.is_empty() {
             return;
         }
+        let deleted = ends.iter().filter(|end| end.was_stopping).map(|end| end.ordinal).collect();
         self.record(fx, Fact::PodsEnded { job: id, ends });
-        if !gone.is_empty() {
-            self.record(fx, Fact::PodsRemoved { job: id, ordinals: gone });
+        // Which failures are not counted is known only now.
+        self.part_with(id, deleted, fx);
+        self.dirty.insert(id);
+    }
+
+    /// Pods that were deleted and have ended go, unless something keeps them: those go once nothing does.
+    pub(super) fn part_with(&mut self, id: JobId, mut ordinals: Vec<u32>, fx: &mut Effects) {
+        let job = self.job(id);
+        ordinals.retain(|ordinal| {
+            let goes = job.may_go(*ordinal);
+            if !goes {
+                job.doomed.insert(*ordinal);
+            }
+            goes
+        });
+        if !ordinals.is_empty() {
+            self.record(fx, Fact::PodsRemoved { job: id, ordinals });
+        }
+    }
+}
+
+impl State {
+    /// Containers ended that are started again in their pods, some at once.
+    fn on_restartable(&mut self, id: JobId, exits: Vec<Exit>, fx: &mut Effects) {
+        let now = self.now;
+        let mut exited = Vec::with_capacity(exits.len());
+        let mut restarted = Vec::new();
+        for exit in exits {
+            let job = self.jobs.get_mut(&id).expect("the caller looked at the Job");
+            let back_off_ms = restarts::back_off_ms(job, exit.ordinal, exit.finished);
+            let at = exit.finished.plus_ms(u64::from(back_off_ms));
+            let pod = self.pods.named(exit.slot, id, exit.ordinal);
+            exited.push(container_exit(&exit, pod.is_running(), back_off_ms));
+            if at <= now || back_off_ms == 0 {
+                pod.place = Place::Waiting;
+                restarts::restart(job, exit.ordinal, now);
+                restarted.push(exit.ordinal);
+                self.sched.wait(id, job.record.placement.value(), (exit.slot, exit.ordinal));
+            } else {
+                pod.place = Place::Refused(at);
+                self.timers.set(at, Due::Pod(exit.slot, id, exit.ordinal));
+            }
+        }
+        self.record(fx, Fact::ContainersExited { job: id, exits: exited });
+        if !restarted.is_empty() {
+            self.record(fx, Fact::ContainersRestarted { job: id, ordinals: restarted });
         }
         self.dirty.insert(id);
     }
 }
 
+fn container_exit(exit: &Exit, was_ready: bool, back_off_ms: u32) -> ContainerExit {
+    let terminated = Terminated {
+        started: exit.started,
+        run_ms: exit.finished.since_ms_u32(exit.started),
+        exit_code: exit.exit_code,
+        reason: exit.reason,
+        engine: exit.engine,
+        message: exit.message.clone(),
+    };
+    ContainerExit { ordinal: exit.ordinal, was_ready, back_off_ms, log: exit.log, terminated }
+}
+
 fn end_of(job: &mut Job, pod: &mut Live, exit: Exit) -> PodEnd {
-    let counted = count_exit(job, pod, &exit);
-    PodEnd {
+    restarts::forget(job, pod.ordinal);
+    let mut end = PodEnd {
         started: exit.started,
         run_ms: exit.finished.since_ms_u32(exit.started),
         exit_code: exit.exit_code,
@@ -128,8 +206,10 @@ fn end_of(job: &mut Job, pod: &mut Live, exit: Exit) -> PodEnd {
         fuel_k: exit.fuel_k,
         peak_pages: exit.peak_pages,
         message: exit.message,
-        ..pod.end(counted, exit.finished)
-    }
+        ..pod.end(Counted::Dropped, exit.finished)
+    };
+    end.counted = count_end(job, pod, &end);
+    end
 }
 
 /// Calls `act` once for each Job with its items, in their order.

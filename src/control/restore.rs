@@ -2,15 +2,19 @@
 //!
 //! Pods that were shown running are lost with the engine that ran them: they end as a kubelet would end them, but the loss
 //! does not count against the Job, and the pod is replaced at once (`docs/ARCHITECTURE.md` says why). Pods that were never
-//! shown running start again as the same pods.
+//! shown running start again as the same pods, and so do those whose container had ended and waited for its next start.
 
 use super::effects::Effects;
-use super::job::indexes_to_retry;
+use super::job::restarts::LiveRestarts;
+use super::job::{count_lost, indexes, recount, replaced};
 use super::kept::KeptEvents;
-use super::live::Live;
-use super::state::{Config, Job, State};
+use super::live::{Live, Place};
+use super::state::{Config, Job, State, Touched};
+use super::timers::Due;
 use crate::base::{JobId, NO_INDEX, Time};
-use crate::model::{Counted, DocWrite, Fact, JobRecord, JobSpec, LogExtent, PodEnd, PodRecord, Reason};
+use crate::model::{
+    Counted, DocWrite, JobRecord, JobSpec, LogExtent, PodEnd, PodMark, PodMeta, PodRecord, Reason, Restarts,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -24,10 +28,14 @@ pub struct RestoredJob {
     pub record: JobRecord,
     /// What its document says.
     pub spec: JobSpec,
-    /// The resourceVersion of its document.
-    pub doc_rv: u64,
+    /// Its document and the resourceVersion of that.
+    pub doc: (u64, Arc<str>),
     /// Its pods that have not ended.
     pub pods: Vec<PodRecord>,
+    /// What is kept of those whose container was started again, by ordinal.
+    pub restarts: BTreeMap<u32, Restarts>,
+    /// What clients did to its pods that are there.
+    pub marks: Vec<(u32, PodMark)>,
 }
 
 /// Everything that was durable.
@@ -56,39 +64,56 @@ impl State {
         for job in restored.jobs {
             let id = job.record.id;
             assert!(id.0 < state.next_job, "Job {} is there and its number is still to be given", id.0);
-            let names = state.by_name.entry(Arc::clone(&job.record.namespace)).or_default();
-            names.insert(Arc::clone(&job.record.name), id);
+            let (namespace, name) = (Arc::clone(&job.record.namespace), Arc::clone(&job.record.name));
+            if job.record.placement.orphaned {
+                state.orphans.entry(namespace).or_default().insert((name, id));
+            } else {
+                state.by_name.entry(namespace).or_default().insert(name, id);
+            }
             state.restore_job(job, &restored.logs, fx);
         }
+        state.sync_what_counts(fx);
         state
+    }
+
+    /// What follows from a loss that counts is durable with it: another crash would forget what is news.
+    fn sync_what_counts(&mut self, fx: &mut Effects) {
+        let has_news = |job: &Job| job.news.fail_job.is_some() || !job.news.failures.is_empty();
+        let ids: Vec<JobId> = self.jobs.iter().filter(|(_, job)| has_news(job)).map(|(id, _)| *id).collect();
+        for id in ids {
+            super::job::sync(self, id, fx);
+        }
     }
 
     fn restore_job(&mut self, restored: RestoredJob, logs: &BTreeMap<(JobId, u32), LogExtent>, fx: &mut Effects) {
         let id = restored.record.id;
-        let job = Job::new(restored.record, restored.spec, restored.doc_rv, self.uid_key);
+        let (doc_rv, doc) = &restored.doc;
+        let mut job = Job::new(restored.record, restored.spec, (*doc_rv, doc), self.uid_key);
+        let marks: BTreeMap<u32, PodMark> = restored.marks.into_iter().collect();
+        (job.touched, job.doomed) = restore_marks(&marks, &restored.pods);
         self.jobs.insert(id, Box::new(job));
-        let (mut ends, mut gone, mut held) = (Vec::new(), Vec::new(), BTreeSet::new());
+        self.note_needs(id);
+        let (mut ends, mut held) = (Vec::new(), BTreeSet::new());
         for pod in restored.pods {
-            let stopping = pod.has(PodRecord::STOPPING);
-            if pod.has(PodRecord::STARTED) || stopping {
-                if stopping {
-                    gone.push(pod.ordinal);
-                }
-                ends.push(self.lost(&pod, logs.get(&(id, pod.ordinal)).copied()));
+            if pod.has(PodRecord::STARTED) || pod.has(PodRecord::STOPPING) {
+                let mut end = self.lost(&pod, logs.get(&(id, pod.ordinal)).copied());
+                let was_deleted = marks.get(&pod.ordinal).is_some_and(|mark| mark.grace_s.is_some());
+                end.counted = count(self.job(id), &end, was_deleted);
+                ends.push(end);
             } else {
-                held.insert(pod.index);
-                self.restart(&pod);
+                if !self.job(id).is_stray(pod.ordinal) {
+                    held.insert(pod.index);
+                }
+                let is_ungated = marks.get(&pod.ordinal).is_some_and(|mark| mark.ungated);
+                self.restart(&pod, restored.restarts.get(&pod.ordinal), is_ungated);
             }
         }
-        if !ends.is_empty() {
-            self.record(fx, Fact::PodsEnded { job: id, ends });
-        }
-        if !gone.is_empty() {
-            self.record(fx, Fact::PodsRemoved { job: id, ordinals: gone });
-        }
+        self.record_ends(id, ends, fx);
         let job = self.job(id);
         if job.spec.is_indexed() && !job.record.status.is_finished() {
-            job.retry = indexes_to_retry(&job.record, &held);
+            indexes::restore(job, &held);
+            job.replaced = replaced(&job.record, &held);
+            recount(job);
         }
         job.unpublished = !job.record.status.is_finished();
         self.dirty.insert(id);
@@ -106,7 +131,7 @@ impl State {
             exit_code: LOST_EXIT_CODE,
             reason: Reason::ContainerStatusUnknown,
             engine: pod.engine(),
-            counted: if stopping { Counted::Dropped } else { Counted::Ignored },
+            counted: Counted::Dropped,
             was_ready: pod.has(PodRecord::STARTED),
             was_stopping: stopping,
             disrupted: true,
@@ -117,11 +142,49 @@ impl State {
         }
     }
 
-    fn restart(&mut self, pod: &PodRecord) {
+    fn restart(&mut self, pod: &PodRecord, restarts: Option<&Restarts>, is_ungated: bool) {
         debug_assert!(pod.index == NO_INDEX || self.jobs[&pod.job].spec.is_indexed());
-        let live = Live { refusals: pod.attempts, ..Live::new(pod.job, pod.ordinal, pod.index) };
+        let (id, ordinal) = (pod.job, pod.ordinal);
+        let holds_index = !self.job(id).is_stray(ordinal);
+        let live = Live { refusals: pod.attempts, holds_index, ..Live::new(id, ordinal, pod.index) };
+        if self.job(id).has_gates() && !is_ungated {
+            self.pods.insert(Live { place: Place::Gated, ..live });
+            return;
+        }
         let slot = self.pods.insert(live);
-        let priority = self.jobs[&pod.job].record.placement.value();
-        self.sched.wait(pod.job, priority, (slot, pod.ordinal));
+        if let Some(kept) = restarts {
+            let job = self.job(id);
+            job.restarts.insert(ordinal, LiveRestarts::restored(kept));
+            job.restart_sum += if holds_index { kept.count } else { 0 };
+        }
+        let due = restarts.filter(|kept| kept.is_waiting).map(Restarts::due);
+        if let Some(at) = due {
+            self.pods.named(slot, id, ordinal).place = Place::Refused(at);
+            return self.timers.set(at, Due::Pod(slot, id, ordinal));
+        }
+        let priority = self.jobs[&id].record.placement.value();
+        self.sched.wait(id, priority, (slot, ordinal));
     }
+}
+
+/// What a pod counts for that is lost: nothing if the controller stopped it, or if it counted when a client deleted it.
+fn count(job: &mut Job, end: &PodEnd, was_deleted: bool) -> Counted {
+    let counts_by_end = was_deleted && job.spec.only_replace_failed && !job.spec.life.is_deleted;
+    match (job.is_stray(end.ordinal), end.was_stopping && !counts_by_end) {
+        (true, _) => Counted::Strayed,
+        (false, true) => Counted::Dropped,
+        (false, false) => count_lost(job, end),
+    }
+}
+
+/// The pods whose metadata clients changed, and those that clients deleted and that are kept. Those in `living`, which are in
+/// order of their ordinals, have not ended.
+fn restore_marks(marks: &BTreeMap<u32, PodMark>, living: &[PodRecord]) -> (BTreeMap<u32, Touched>, BTreeSet<u32>) {
+    let touched = |(ordinal, mark): (&u32, &PodMark)| {
+        let meta = mark.meta.clone()?;
+        Some((*ordinal, Touched { is_kept: !PodMeta::read(&meta).finalizers.is_empty(), meta }))
+    };
+    let has_ended = |ordinal: &u32| living.binary_search_by_key(ordinal, |pod| pod.ordinal).is_err();
+    let doomed = marks.iter().filter(|(ordinal, mark)| mark.stop.is_some() && has_ended(ordinal));
+    (marks.iter().filter_map(touched).collect(), doomed.map(|(ordinal, _)| *ordinal).collect())
 }

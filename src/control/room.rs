@@ -1,13 +1,15 @@
-//! Pods that wait because every worker is full (kubernetes: kube-scheduler, `FailedScheduling`).
+//! Pods that wait because every worker is full, or because they do not fit (kubernetes: kube-scheduler, `FailedScheduling`).
 //!
 //! They wait here and never fail. It is said of a Job, once it lasts, not of each of its pods. Invariant: a pod that waits
 //! only for its turn is not said to find no room.
 
 use super::effects::Effects;
+use super::fit::unplaced;
 use super::state::State;
 use super::timers::Due;
 use crate::base::{JobId, Time};
 use crate::model::{EventNote, Fact};
+use std::sync::Arc;
 
 /// How long everything must have been full before it is said, ms, so that nothing is said about a moment.
 pub(super) const NO_ROOM_AFTER_MS: u64 = 1000;
@@ -58,8 +60,40 @@ impl State {
             return;
         }
         let record = &self.job(id).record;
-        if record.placement.no_room.is_some() && !record.status.is_finished() {
+        if record.status.is_finished() {
+            return;
+        }
+        let (no_room, unplaced) = (record.placement.no_room.is_some(), record.placement.unplaced.is_some());
+        if no_room {
             self.record(fx, Fact::NoRoom { job: id, since: None });
+        }
+        if unplaced {
+            self.record(fx, Fact::Unplaced { job: id, unplaced: None });
+        }
+    }
+
+    /// Says of the Jobs whose pods were found not to fit that it is so, and of the pod of each that waits longest.
+    pub(super) fn tell_misfits(&mut self, fx: &mut Effects) {
+        for id in self.sched.take_newly_parked() {
+            let (Some(fit), Some((slot, _))) = (self.sched.misfit(id), self.sched.oldest_of(id)) else { continue };
+            let now = self.now;
+            let job = self.jobs.get_mut(&id).expect("a Job that waits is there");
+            let told = job.record.placement.unplaced.as_ref();
+            let unplaced = unplaced(fit, job.spec.template.needs.as_deref(), told.map_or(now, |told| told.since));
+            let is_news = told.is_none_or(|told| told.why != unplaced.why);
+            let is_due = job.no_room_said.is_none_or(|said| now.since_ms(said) >= NO_ROOM_EVERY_MS);
+            let why = Arc::clone(&unplaced.why);
+            if is_due {
+                job.no_room_said = Some(now);
+            }
+            if is_news {
+                self.record(fx, Fact::Unplaced { job: id, unplaced: Some(unplaced) });
+            }
+            if is_due {
+                let pod = self.pods.get(slot).expect("a pod that waits has its slot");
+                let note = EventNote::Unschedulable { ordinal: pod.ordinal, index: pod.index, why };
+                self.note(fx, id, note);
+            }
         }
     }
 }

@@ -4,9 +4,12 @@
 //! not hold up a Job of one. A worker holds at the most `queue_max` pods that have not started and `alive_max` in all; the rest
 //! waits here.
 
+use super::fit::{Fit, Fits};
 use crate::base::JobId;
+use crate::model::{Needs, NodeSays, NodeShape};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// What the workers can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,13 +45,66 @@ pub(super) struct Sched {
     waiting: BTreeMap<JobId, VecDeque<Waiter>>,
     /// Jobs that were deleted keep theirs until it comes, or until half of all are theirs.
     turns: BTreeMap<Reverse<i32>, VecDeque<JobId>>,
+    /// What pods ask of the node, and what it has left.
+    fits: Fits,
+    /// The Jobs whose pods do not fit: they have no turn until something changes.
+    parked: BTreeMap<Reverse<i32>, VecDeque<JobId>>,
+    /// Those that were parked since this was last asked.
+    newly_parked: BTreeSet<JobId>,
 }
 
 impl Sched {
-    pub(super) fn new(capacity: Capacity) -> Self {
+    pub(super) fn new(capacity: Capacity, node: Arc<NodeShape>) -> Self {
         assert!(capacity.workers > 0 && capacity.queue_max > 0 && capacity.alive_max > 0, "no room for any pod");
         let loads = vec![Load::default(); capacity.workers as usize];
-        Self { capacity, loads, waiting: BTreeMap::new(), turns: BTreeMap::new() }
+        Self {
+            capacity,
+            loads,
+            waiting: BTreeMap::new(),
+            turns: BTreeMap::new(),
+            fits: Fits::new(node),
+            parked: BTreeMap::new(),
+            newly_parked: BTreeSet::new(),
+        }
+    }
+
+    /// What a Job's pods ask of the node from here on.
+    pub(super) fn set_needs(&mut self, job: JobId, needs: Option<&Needs>) {
+        if self.fits.set_needs(job, needs) {
+            self.unpark();
+        }
+    }
+
+    /// A client wrote of the node.
+    pub(super) fn set_node(&mut self, says: Option<&NodeSays>) {
+        self.fits.set_node(says);
+        self.unpark();
+    }
+
+    /// A pod that was handed out needs nothing any more.
+    pub(super) fn release(&mut self, job: JobId) {
+        if self.fits.release(job) {
+            self.unpark();
+        }
+    }
+
+    /// Why the Job's pods do not fit, if they do not.
+    pub(super) fn misfit(&self, job: JobId) -> Option<Fit> {
+        Some(self.fits.of(job)).filter(|fit| fit.room() == 0)
+    }
+
+    /// The Jobs that were found not to fit since this was last asked.
+    pub(super) fn take_newly_parked(&mut self) -> BTreeSet<JobId> {
+        std::mem::take(&mut self.newly_parked)
+    }
+
+    /// Lets all Jobs be looked at again whose pods did not fit, before those that come after them.
+    fn unpark(&mut self) {
+        for (priority, mut jobs) in std::mem::take(&mut self.parked) {
+            let turns = self.turns.entry(priority).or_default();
+            jobs.append(turns);
+            *turns = jobs;
+        }
     }
 
     /// Lets a pod wait for its turn. All pods of a Job have the same priority.
@@ -70,12 +126,24 @@ impl Sched {
 
     /// Forgets a Job that was deleted.
     pub(super) fn forget(&mut self, job: JobId) {
+        self.fits.forget(job);
+        self.forget_parked(job);
         let waiting = &mut self.waiting;
         let turns = || self.turns.values().map(VecDeque::len).sum::<usize>();
         if waiting.remove(&job).is_some() && turns() > 2 * waiting.len() {
             self.turns.values_mut().for_each(|turns| turns.retain(|job| waiting.contains_key(job)));
             self.turns.retain(|_, turns| !turns.is_empty());
         }
+    }
+
+    fn forget_parked(&mut self, job: JobId) {
+        self.parked.values_mut().for_each(|parked| parked.retain(|other| *other != job));
+        self.parked.retain(|_, parked| !parked.is_empty());
+    }
+
+    /// The Job has finished: its pods ask for nothing any more.
+    pub(super) fn forget_needs(&mut self, job: JobId) {
+        self.fits.forget(job);
     }
 
     fn room(&self, worker: u32) -> u32 {
@@ -93,7 +161,7 @@ impl Sched {
     /// Takes up to a quantum of the Job of the highest priority whose turn it is for this worker, or of the next of that priority for
     /// which it has room; none if they were forgotten.
     pub(super) fn take(&mut self, worker: u32) -> Option<(JobId, Vec<Waiter>)> {
-        let (room, waiting) = (self.room(worker), &self.waiting);
+        let (room, waiting, fits) = (self.room(worker), &self.waiting, &self.fits);
         let queue_max = self.capacity.queue_max - self.capacity.queue_max / SPARE_PART;
         let of_many = room.min(queue_max.saturating_sub(self.loads[worker as usize].queued));
         let is_of_many = |queue: &VecDeque<Waiter>| queue.len() > QUANTUM;
@@ -106,13 +174,20 @@ impl Sched {
                 first.remove();
                 continue;
             }
-            let turn = turns.iter().position(has_room)?;
+            let turn = turns.iter().position(|job| has_room(job) || !fits.has_room(*job))?;
             let job = turns.remove(turn).expect("it was found there");
-            break (*first.key(), job);
+            let priority = *first.key();
+            if fits.has_room(job) {
+                break (priority, job);
+            }
+            self.parked.entry(priority).or_default().push_back(job);
+            self.newly_parked.insert(job);
         };
         let queue = self.waiting.get_mut(&job).expect("deleted Jobs have no room");
         let most = if is_of_many(queue) { of_many } else { room };
+        let most = most.min(self.fits.of(job).room());
         let taken: Vec<Waiter> = queue.drain(..queue.len().min(QUANTUM).min(most as usize)).collect();
+        self.fits.reserve(job, taken.len());
         if queue.is_empty() {
             self.waiting.remove(&job);
         } else {
@@ -143,7 +218,8 @@ impl Sched {
 
     /// The Jobs that have a turn, those that were deleted included, and those that have pods waiting.
     pub(super) fn jobs(&self) -> (impl Iterator<Item = JobId> + '_, impl Iterator<Item = JobId> + '_) {
-        (self.turns.values().flatten().copied(), self.waiting.keys().copied())
+        let turns = self.turns.values().chain(self.parked.values());
+        (turns.flatten().copied(), self.waiting.keys().copied())
     }
 
     /// Whether every worker has as many pods as it may, most of which run: more than a moment passes before there is room.
@@ -162,6 +238,16 @@ impl Sched {
         self.waiting.iter().filter_map(|(job, queue)| Some((*job, *queue.front()?)))
     }
 
+    /// The pod of the Job that waits longest.
+    pub(super) fn oldest_of(&self, job: JobId) -> Option<Waiter> {
+        self.waiting.get(&job)?.front().copied()
+    }
+
+    /// What is reserved of the node: thousandths of a CPU, and bytes.
+    pub(super) fn reserved(&self) -> (u64, u64) {
+        self.fits.reserved()
+    }
+
     /// The pods that wait here, in no particular order between Jobs.
     pub(super) fn waiters(&self) -> impl Iterator<Item = (JobId, Waiter)> + '_ {
         self.waiting.iter().flat_map(|(job, queue)| queue.iter().map(|waiter| (*job, *waiter)))
@@ -173,7 +259,7 @@ mod tests {
     use super::*;
 
     fn sched(queue_max: u32, alive_max: u32) -> Sched {
-        Sched::new(Capacity { workers: 2, queue_max, alive_max })
+        Sched::new(Capacity { workers: 2, queue_max, alive_max }, Arc::default())
     }
 
     #[test]

@@ -2,19 +2,23 @@
 
 use super::effects::Effects;
 use super::job::events::EventBudget;
+use super::job::indexes::Resting;
+use super::job::recount;
+use super::job::restarts::LiveRestarts;
 use super::kept::KeptEvents;
 use super::live::{Live, Place, Pods};
 use super::sched::{Capacity, Sched};
 use super::timers::{Due, Timers};
 use crate::base::{JobId, NO_INDEX, PodNames, Time, UidKey};
 use crate::model::{
-    Batch, DocWrite, Event, EventNote, Fact, JobRecord, JobSpec, Kind, PodTemplate, PriorityClass, RunPlan,
+    Batch, Claim, Counted, DocWrite, Event, EventNote, Fact, JobRecord, JobSpec, Kind, NodeShape, PodMeta, PodTemplate,
+    PriorityClass, RunPlan,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What a state is made with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// The store's key for pod uids.
     pub uid_key: UidKey,
@@ -24,6 +28,8 @@ pub struct Config {
     pub next_job: u32,
     /// What the workers can hold.
     pub capacity: Capacity,
+    /// What the node has.
+    pub node: Arc<NodeShape>,
 }
 
 /// All truth, owned by one thread.
@@ -43,6 +49,8 @@ pub struct State {
     pub(super) jobs: BTreeMap<JobId, Box<Job>>,
     /// Job by namespace and name.
     pub(super) by_name: BTreeMap<Arc<str>, BTreeMap<Arc<str>, JobId>>,
+    /// The Jobs that are gone while their pods were kept, by namespace: name and number. They are in `jobs` too.
+    pub(super) orphans: BTreeMap<Arc<str>, BTreeSet<(Arc<str>, JobId)>>,
     pub(super) pods: Pods,
     pub(super) sched: Sched,
     pub(super) timers: Timers,
@@ -62,16 +70,34 @@ pub(super) struct Job {
     pub(super) spec: JobSpec,
     /// The resourceVersion of its document.
     pub(super) doc_rv: u64,
+    /// Its document, of one that has finalizers or is being deleted.
+    pub(super) doc: Option<Arc<str>>,
     /// Its pods' names.
     pub(super) names: PodNames,
     /// What its pods run; `None` once it has finished.
     pub(super) plan: Option<Arc<RunPlan>>,
     /// Indexes below `record.next_index` that need another pod (Indexed).
     pub(super) retry: BTreeSet<u32>,
+    /// Those of them that may not have it yet.
+    pub(super) resting: Resting,
+    /// Held pods whose failures another pod carries on.
+    pub(super) replaced: Vec<u32>,
+    /// For each rule of `successPolicy`, how many of its indexes are completed.
+    pub(super) success_hits: Vec<u32>,
+    /// `completions` was lowered: pods may be out of range.
+    pub(super) is_cut: bool,
+    /// By ordinal, of the pods whose container was started again.
+    pub(super) restarts: BTreeMap<u32, LiveRestarts>,
+    /// All of them together, but for pods that left the Job.
+    pub(super) restart_sum: u32,
+    /// The pods whose metadata clients changed.
+    pub(super) touched: BTreeMap<u32, Touched>,
+    /// Pods that have ended, were deleted, and are kept by a finalizer.
+    pub(super) doomed: BTreeSet<u32>,
     /// What happened since the last sync.
     pub(super) news: News,
     pub(super) events: EventBudget,
-    /// When it was last said that a pod finds no room.
+    /// When it was last said that a pod finds no room, or does not fit.
     pub(super) no_room_said: Option<Time>,
     /// When its status was last published.
     pub(super) published: Time,
@@ -81,6 +107,15 @@ pub(super) struct Job {
     pub(super) urgent: bool,
     /// When its timer fires.
     pub(super) wake: Option<Time>,
+}
+
+/// A pod whose metadata a client changed.
+#[derive(Debug)]
+pub(super) struct Touched {
+    /// As `PodMark::meta`.
+    pub(super) meta: Box<str>,
+    /// A client's finalizer keeps it.
+    pub(super) is_kept: bool,
 }
 
 /// Ends that a sync has not looked at.
@@ -95,15 +130,24 @@ pub(super) struct News {
 }
 
 impl Job {
-    pub(super) fn new(record: JobRecord, spec: JobSpec, doc_rv: u64, uid_key: UidKey) -> Self {
+    pub(super) fn new(record: JobRecord, spec: JobSpec, (doc_rv, doc): (u64, &Arc<str>), uid_key: UidKey) -> Self {
         let plan = Some(Self::plan(&record, &spec, uid_key));
-        Self {
+        let mut job = Self {
+            doc: spec.life.keeps_doc().then(|| Arc::clone(doc)),
             names: PodNames::new(record.uid),
             record,
             spec,
             doc_rv,
             plan,
             retry: BTreeSet::new(),
+            resting: Resting::default(),
+            replaced: Vec::new(),
+            success_hits: Vec::new(),
+            is_cut: false,
+            restarts: BTreeMap::new(),
+            restart_sum: 0,
+            touched: BTreeMap::new(),
+            doomed: BTreeSet::new(),
             news: News::default(),
             events: EventBudget::default(),
             no_room_said: None,
@@ -111,7 +155,9 @@ impl Job {
             unpublished: true,
             urgent: false,
             wake: None,
-        }
+        };
+        recount(&mut job);
+        job
     }
 
     pub(super) fn plan(record: &JobRecord, spec: &JobSpec, uid_key: UidKey) -> Arc<RunPlan> {
@@ -130,6 +176,28 @@ impl Job {
         self.plan = None;
         self.spec.template = PodTemplate::unset();
         self.news = News::default();
+    }
+
+    /// Whether its pods wait for clients to remove their scheduling gates.
+    pub(super) fn has_gates(&self) -> bool {
+        self.spec.template.needs.as_ref().is_some_and(|needs| !needs.gates.is_empty())
+    }
+
+    /// Whether a pod that has not ended left the Job.
+    pub(super) fn is_stray(&self, ordinal: u32) -> bool {
+        !self.record.strays.is_empty() && self.record.strays.contains(&ordinal)
+    }
+
+    /// Whether a deleted pod that has ended goes: neither a client's finalizer keeps it nor that its failure is not counted.
+    pub(super) fn may_go(&self, ordinal: u32) -> bool {
+        let is_kept = self.touched.get(&ordinal).is_some_and(|touched| touched.is_kept);
+        !is_kept && !self.record.per_index.as_ref().is_some_and(|per_index| per_index.held.contains_key(&ordinal))
+    }
+
+    /// Whether there is a pod that would outlive the Job.
+    pub(super) fn has_strays(&self) -> bool {
+        let uid = self.record.uid.to_string();
+        self.touched.values().any(|touched| PodMeta::read(&touched.meta).controller() != Some(&*uid))
     }
 
     /// Whether pods of this completion index still count (always, in a NonIndexed Job).
@@ -152,8 +220,9 @@ impl State {
             without_class: BTreeSet::new(),
             jobs: BTreeMap::new(),
             by_name: BTreeMap::new(),
+            orphans: BTreeMap::new(),
             pods: Pods::default(),
-            sched: Sched::new(config.capacity),
+            sched: Sched::new(config.capacity, config.node),
             timers: Timers::default(),
             room_due: None,
             kept_events: KeptEvents::default(),
@@ -182,9 +251,15 @@ impl State {
         self.jobs.get_mut(&id).expect("a Job is removed with everything that refers to it")
     }
 
+    /// A Job's active pods with their slots.
+    pub(super) fn active_pods(&self, id: JobId) -> impl Iterator<Item = (u32, &Live)> {
+        let job = &self.jobs[&id];
+        self.pods.of_job(id).filter(|(_, pod)| !pod.stopping && !job.is_stray(pod.ordinal))
+    }
+
     /// The slots of a Job's active pods, in order of their ordinals.
     pub(super) fn active_slots(&self, id: JobId) -> Vec<u32> {
-        let active = self.pods.of_job(id).filter(|(_, pod)| !pod.stopping);
+        let active = self.active_pods(id);
         let mut slots: Vec<(u32, u32)> = active.map(|(slot, pod)| (pod.ordinal, slot)).collect();
         slots.sort_unstable();
         slots.into_iter().map(|(_, slot)| slot).collect()
@@ -200,8 +275,16 @@ impl State {
         let changed = fact.job().filter(|_| !matches!(fact, Fact::JobCreated { .. } | Fact::Recorded { .. }));
         if let Some(id) = changed {
             let job = self.job(id);
+            job.unpublished |= changes_status(&fact, &job.record.strays);
             job.record.apply(&fact, rv);
-            job.unpublished |= changes_status(&fact);
+            if let Fact::PodsRemoved { ordinals, .. } = &fact
+                && !(job.touched.is_empty() && job.doomed.is_empty())
+            {
+                ordinals.iter().for_each(|ordinal| {
+                    job.touched.remove(ordinal);
+                    job.doomed.remove(ordinal);
+                });
+            }
         }
         fx.batch.facts.push(fact);
         rv
@@ -277,15 +360,23 @@ impl State {
     }
 }
 
-/// Whether a fact changes what `Job.status` shows.
-fn changes_status(fact: &Fact) -> bool {
+/// Whether a fact changes what `Job.status` shows, which says nothing of `strays`.
+fn changes_status(fact: &Fact, strays: &BTreeSet<u32>) -> bool {
     match fact {
+        Fact::PodsStarted { pods, .. } => pods.iter().any(|(ordinal, ..)| !strays.contains(ordinal)),
+        Fact::PodsDeleted { pods, .. } => pods.iter().any(|pod| pod.counted != Counted::Strayed),
+        Fact::PodsEnded { ends, .. } => ends.iter().any(|end| end.counted != Counted::Strayed),
+        Fact::ContainersExited { exits, .. } => {
+            exits.iter().any(|exit| exit.was_ready && !strays.contains(&exit.ordinal))
+        }
         Fact::JobStarted { .. }
         | Fact::PodsCreated { .. }
-        | Fact::PodsStarted { .. }
         | Fact::PodsStopping { .. }
-        | Fact::PodsEnded { .. }
+        | Fact::PodChanged { claim: Claim::Left { .. } | Claim::Joined { .. }, .. }
+        | Fact::IndexesLimited { .. }
+        | Fact::IndexesRerun { .. }
         | Fact::ConditionSet { .. } => true,
+        Fact::PodsReleased { failed, .. } => *failed > 0,
         Fact::JobCreated { .. }
         | Fact::JobChanged { .. }
         | Fact::PodsWaiting { .. }
@@ -297,6 +388,14 @@ fn changes_status(fact: &Fact) -> bool {
         | Fact::JobRemoved { .. }
         | Fact::EventsExpired { .. }
         | Fact::PriorityResolved { .. }
+        | Fact::ContainersRestarted { .. }
+        // Whether it does is known where it is made.
+        | Fact::IndexesCut { .. }
+        | Fact::EndedPodsRemoved { .. }
+        | Fact::JobOrphaned { .. }
+        | Fact::PodChanged { claim: Claim::Same, .. }
+        | Fact::PodUngated { .. }
+        | Fact::Unplaced { .. }
         | Fact::NoRoom { .. } => false,
     }
 }

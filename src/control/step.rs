@@ -19,6 +19,11 @@ impl State {
                 Input::CreateJob(ticket, new) => self.on_create_job(ticket, *new, fx),
                 Input::UpdateJob(ticket, change) => self.on_update_job(ticket, *change, fx),
                 Input::DeleteJob(ticket, delete) => self.on_delete_job(ticket, &delete, fx),
+                Input::RerunJob(ticket, rerun) => {
+                    let reply = job::rerun(self, *rerun, fx);
+                    fx.replies.push((ticket, reply));
+                }
+                Input::ChangePod(ticket, change) => self.on_change_pod(ticket, *change, fx),
                 Input::CreateDoc(ticket, new) => self.on_create_doc(ticket, new, fx),
                 Input::UpdateDoc(ticket, change) => self.on_update_doc(ticket, change, fx),
                 Input::DeleteDoc(ticket, delete) => self.on_delete_doc(ticket, delete, fx),
@@ -29,7 +34,7 @@ impl State {
         while let Some(due) = self.timers.take_due(self.now) {
             match due {
                 Due::Job(id) => self.on_job_due(id),
-                Due::Pod(slot, job, ordinal) => self.on_pod_due(slot, job, ordinal),
+                Due::Pod(slot, job, ordinal) => self.on_pod_due(slot, job, ordinal, fx),
                 // Pods are handed out first.
                 Due::Room => {}
             }
@@ -39,6 +44,7 @@ impl State {
         }
         self.expire_events(fx);
         self.hand_out(fx);
+        self.tell_misfits(fx);
         self.watch_room(fx);
     }
 

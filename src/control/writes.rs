@@ -1,9 +1,10 @@
 //! What clients write.
 
 use super::effects::{DeleteDoc, DocChange, Effects, NewDoc, NewJob, NewSpec, Reply, Ticket, WriteError, Written};
+use super::job;
 use super::state::{Job, State};
 use crate::base::JobId;
-use crate::model::{Fact, JobRecord, Kind, PriorityClass};
+use crate::model::{Fact, JobRecord, Kind, NodeSays, PriorityClass};
 use std::sync::Arc;
 
 impl State {
@@ -51,9 +52,16 @@ impl State {
             if key.0 == Kind::PriorityClass {
                 self.classes.remove(&key.1);
             }
+            if key.0 == Kind::Node {
+                self.sched.set_node(None);
+            }
             self.docs.remove(&key);
             return;
         };
+        if key.0 == Kind::Node {
+            let says = NodeSays::from_doc(doc).expect("what is written of a node is validated before it is stored");
+            self.sched.set_node(Some(&says));
+        }
         if key.0 == Kind::PriorityClass {
             let class = PriorityClass::from_doc(doc).expect("a PriorityClass is validated before it is stored");
             self.classes.insert(Arc::clone(&key.1), class);
@@ -90,9 +98,15 @@ impl State {
         let rv = self.record(fx, fact.clone());
         Self::write_doc(fx, Kind::Job, &namespace, &new.name, rv, Some(&new.doc));
         let record = JobRecord::created_by(&fact, rv).expect("a creation");
-        self.jobs.insert(id, Box::new(Job::new(record, new.spec, rv, self.uid_key)));
+        self.jobs.insert(id, Box::new(Job::new(record, new.spec, (rv, &new.doc), self.uid_key)));
+        self.note_needs(id);
         self.dirty.insert(id);
         Ok(Written { rv, job_uid: Some(new.uid) })
+    }
+
+    /// What the Job's pods ask of the node.
+    pub(super) fn note_needs(&mut self, id: JobId) {
+        self.sched.set_needs(id, self.jobs[&id].spec.template.needs.as_deref());
     }
 
     pub(super) fn job_named(&self, namespace: &str, name: &str) -> Result<JobId, WriteError> {
@@ -115,9 +129,12 @@ impl State {
         let uid_key = self.uid_key;
         let job = self.job(id);
         job.plan = Some(Job::plan(&job.record, &change.spec, uid_key));
-        job.spec = change.spec;
+        let before = std::mem::replace(&mut job.spec, change.spec);
+        job.doc = job.spec.life.keeps_doc().then_some(change.doc);
         job.doc_rv = rv;
         let job_uid = Some(job.record.uid);
+        job::resize(self, id, before.completions, fx);
+        self.note_needs(id);
         self.dirty.insert(id);
         Ok(Written { rv, job_uid })
     }

@@ -4,10 +4,11 @@ use super::compiler::{CheckedModule, Compiler};
 use super::inbox::{Inbox, NotTaken};
 use crate::base::{Rng, Uid};
 use crate::control::{
-    DeleteDoc, DeleteJob, DocChange, Input, NewDoc, NewJob, NewSpec, Reply, Ticket, WriteError, Written,
+    ChangePod, DeleteDoc, DeleteJob, DocChange, Input, NewDoc, NewJob, NewSpec, Reply, Rerun, Ticket, WriteError,
+    Written,
 };
 use crate::exec::{LoadError, Logs};
-use crate::model::{Kind, Report};
+use crate::model::{Kind, NodeShape, Report};
 use crate::view::View;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -29,6 +30,7 @@ struct Shared {
     logs: Arc<Logs>,
     compiler: Compiler,
     pods_max: u32,
+    node: Arc<NodeShape>,
     tickets: AtomicU64,
     waiting: Mutex<HashMap<Ticket, oneshot::Sender<Result<Reply, RequestError>>>>,
     /// Why the store failed, once it has.
@@ -68,13 +70,19 @@ impl Drop for Bell<'_> {
 }
 
 impl Handle {
-    pub(super) fn new(view: Arc<View>, logs: Arc<Logs>, compiler: Compiler, pods_max: u32) -> Self {
+    pub(super) fn new(
+        view: Arc<View>,
+        logs: Arc<Logs>,
+        compiler: Compiler,
+        (pods_max, node): (u32, Arc<NodeShape>),
+    ) -> Self {
         Self(Arc::new(Shared {
             inbox: Inbox::default(),
             view,
             logs,
             compiler,
             pods_max,
+            node,
             tickets: AtomicU64::new(1),
             waiting: Mutex::default(),
             failure: watch::Sender::new(None),
@@ -97,6 +105,12 @@ impl Handle {
     #[must_use]
     pub fn pods_max(&self) -> u32 {
         self.0.pods_max
+    }
+
+    /// What the machine has.
+    #[must_use]
+    pub fn node(&self) -> &NodeShape {
+        &self.0.node
     }
 
     /// Whether the engine works.
@@ -142,6 +156,22 @@ impl Handle {
     /// [`RequestError`]; nothing was deleted then, unless the engine stopped while it was waiting.
     pub async fn delete_job(&self, delete: DeleteJob) -> Result<Written, RequestError> {
         self.ask(|ticket| Input::DeleteJob(ticket, delete)).await
+    }
+
+    /// Runs parts of a Job again; resolves once that is durable and shown.
+    ///
+    /// # Errors
+    /// [`RequestError`]; the Job is as it was then, unless the engine stopped while it was waiting.
+    pub async fn rerun_job(&self, rerun: Rerun) -> Result<Written, RequestError> {
+        self.ask(|ticket| Input::RerunJob(ticket, Box::new(rerun))).await
+    }
+
+    /// Deletes, evicts or changes a pod; resolves once it is durable. Version 0 says that nothing had to be done.
+    ///
+    /// # Errors
+    /// [`RequestError`]; the pod is as it was then, unless the engine stopped while it was waiting.
+    pub async fn change_pod(&self, change: ChangePod) -> Result<Written, RequestError> {
+        self.ask(|ticket| Input::ChangePod(ticket, Box::new(change))).await
     }
 
     /// Creates an object that is only a document; resolves once it is durable.

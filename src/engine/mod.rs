@@ -9,6 +9,7 @@ mod compiler;
 mod control;
 mod handle;
 mod inbox;
+mod machine;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -100,7 +101,8 @@ impl Engine {
         };
         let compiler = compiler::Compiler::new(&runtime);
         let pods_max = capacity.workers.saturating_mul(capacity.alive_max);
-        let handle = Handle::new(Arc::clone(&view), Arc::clone(&logs), compiler, pods_max);
+        let node = Arc::new(machine::node());
+        let handle = Handle::new(Arc::clone(&view), Arc::clone(&logs), compiler, (pods_max, Arc::clone(&node)));
         let workers = Arc::new(Workers::start(
             runtime,
             WorkersConfig {
@@ -114,7 +116,7 @@ impl Engine {
         )?);
         // What became of the pods of the last boot is durable before a guest of this one writes a line: their logs are
         // looked for in the segments of the boot before.
-        let (state, losses) = boot::restore(&recovered, &view, &logs, capacity)?;
+        let (state, losses) = boot::restore(&recovered, &view, &logs, (capacity, node))?;
         if !losses.is_empty() {
             store.commit(&losses)?;
             view.apply(&losses);

@@ -3,7 +3,7 @@
 use super::testing::{failing, in_memory, on_disk, start};
 use super::*;
 use crate::base::Uid;
-use crate::control::{DeleteJob, DocChange, NewJob, WriteError};
+use crate::control::{DeleteJob, DocChange, NewJob, Propagation, WriteError};
 use crate::model::{Batch, ConditionType, Fold, JobSpec, JobStatus, Kind, Reason, Recovered};
 use crate::store::Sqlite;
 use crate::view::{ChangeKind, Filter, JobObject, Topic};
@@ -193,7 +193,14 @@ fn housekeeping_goes_on_while_nothing_waits_and_holds_up_no_commit() {
 }
 
 fn deletion(name: &str) -> DeleteJob {
-    DeleteJob { namespace: "default".into(), name: name.into(), uid: None, rv: None }
+    DeleteJob {
+        namespace: "default".into(),
+        name: name.into(),
+        uid: None,
+        rv: None,
+        propagation: Propagation::Background,
+        doc: (0, "{}".into()),
+    }
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub enum Kind {
     Namespace,
     /// scheduling.k8s.io/v1 PriorityClass.
     PriorityClass,
+    /// core/v1 Node: what a client wrote of it.
+    Node,
 }
 
 /// A document as it is from `rv` on.
@@ -121,14 +123,16 @@ mod tests {
     use super::*;
     use crate::base::{JobId, NO_INDEX, Time, Uid};
     use crate::model::{
-        Backoff, Condition, ConditionReason, ConditionType, Counted, EngineKind, Event, EventNote, IndexRun, LogExtent,
-        PodEnd, PodPriority, PreemptionPolicy, Reason, Waiting,
+        Backoff, Claim, Condition, ConditionReason, ConditionType, ContainerExit, Counted, DeletedPod, EngineKind,
+        Event, EventNote, IndexRun, LogExtent, PodEnd, PodPriority, PreemptionPolicy, Reason, Terminated, Unplaced,
+        Waiting,
     };
 
     /// One fact of every variant, with every kind of field at a telling value.
     fn every_fact() -> Vec<Fact> {
         let job = JobId(7);
         let at = Time(1_795_405_437_123);
+        let unplaced = Unplaced { since: at, why: "full".into() };
         vec![
             Fact::JobCreated { job, uid: Uid(1 << 100), namespace: "default".into(), name: "pi".into(), at },
             Fact::JobChanged { job },
@@ -186,6 +190,49 @@ mod tests {
             },
             Fact::NoRoom { job, since: Some(at) },
             Fact::Recorded { event: Event { job, at, note: EventNote::FailedScheduling { ordinal: 3, index: 300 } } },
+            Fact::IndexesLimited { job },
+            Fact::PodsReleased { job, ordinals: vec![3, 300], failed: 1 },
+            Fact::IndexesCut { job, completions: 300 },
+            Fact::ContainersExited {
+                job,
+                exits: vec![ContainerExit {
+                    ordinal: 3,
+                    was_ready: true,
+                    back_off_ms: 10_000,
+                    log: LogExtent { segment: 1, offset: 2, bytes: 3 },
+                    terminated: Terminated {
+                        started: at,
+                        run_ms: 5,
+                        exit_code: 1,
+                        reason: Reason::Error,
+                        engine: Some(EngineKind::Small),
+                        message: Some("unreachable".into()),
+                    },
+                }],
+            },
+            Fact::ContainersRestarted { job, ordinals: vec![3, 300] },
+            Fact::Recorded { event: Event { job, at, note: EventNote::Resumed } },
+            Fact::IndexesRerun { job, at, indexes: vec![IndexRun { first: 300, count: 2 }], goes_on: true },
+            Fact::PodsDeleted {
+                job,
+                at,
+                pods: vec![DeletedPod {
+                    ordinal: 4,
+                    index: 300,
+                    grace_s: 300,
+                    was_ready: true,
+                    counted: Counted::Held,
+                    evicted: true,
+                }],
+            },
+            Fact::EndedPodsRemoved { job, ordinals: 300 },
+            Fact::JobOrphaned { job, at, ordinals: 300 },
+            Fact::PodChanged { job, ordinal: 4, meta: Some("{}".into()), claim: Claim::Left { was_ready: true } },
+            Fact::Unplaced { job, unplaced: Some(unplaced) },
+            Fact::PodUngated { job, ordinal: 4 },
+            Fact::Recorded {
+                event: Event { job, at, note: EventNote::Unschedulable { ordinal: 3, index: 300, why: "full".into() } },
+            },
         ]
     }
 
@@ -223,7 +270,13 @@ mod tests {
     fn facts_take_a_version_for_each_object_they_change() {
         let batch = Batch { first_rv: 10, facts: every_fact(), docs: Vec::new() };
         let firsts: Vec<u64> = batch.numbered().map(|(rv, _)| rv).collect();
-        assert_eq!(firsts, [10, 11, 12, 12, 14, 15, 16, 17, 18, 19, 19, 19, 20, 21, 22, 323, 623, 623, 623]);
-        assert_eq!(batch.next_rv(), 624);
+        assert_eq!(
+            firsts,
+            [
+                10, 11, 12, 12, 14, 15, 16, 17, 18, 19, 19, 19, 20, 21, 22, 323, 623, 623, 623, 624, 624, 626, 626,
+                627, 629, 630, 630, 631, 931, 1232, 1233, 1233, 1234
+            ]
+        );
+        assert_eq!(batch.next_rv(), 1235);
     }
 }

@@ -1,7 +1,7 @@
 //! What a store gives back at boot, and the compact state that replaces old batches.
 
-use super::{Batch, DocWrite, Event, JobRecord, JobStatus, PodRecord};
-use crate::base::{JobId, Time, UidKey};
+use super::{Batch, DocWrite, Event, IndexFailures, JobRecord, JobStatus, PodMark, PodRecord, Restarts};
+use crate::base::{JobId, UidKey};
 
 /// What `store::Store::recover` found.
 #[derive(Debug)]
@@ -67,8 +67,12 @@ pub struct Chunk {
     pub records: Vec<PodRecord>,
     /// `state.*.message` of the pods that have one.
     pub messages: Vec<(u32, Box<str>)>,
-    /// When they were told to stop, of the pods that were.
-    pub stops: Vec<(u32, Time)>,
+    /// Earlier failures of their index, of the pods that carry any.
+    pub failures: Vec<(u32, IndexFailures)>,
+    /// What is kept of the pods whose container was started again.
+    pub restarts: Vec<(u32, Restarts)>,
+    /// Of the pods that were told to stop, or that clients changed.
+    pub marks: Vec<(u32, PodMark)>,
 }
 
 /// A piece of the compact state that takes the place of batches. All pieces of one fold speak of the same moment.

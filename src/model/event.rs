@@ -3,6 +3,7 @@
 use super::job::ConditionReason;
 use crate::base::{JobId, Time};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// An Event about a Job or one of its pods.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -54,5 +55,18 @@ pub enum EventNote {
         ordinal: u32,
         /// Its completion index or `NO_INDEX`.
         index: u32,
+    },
+    /// Normal `Suspended`: `Job suspended`.
+    Suspended,
+    /// Normal `Resumed`: `Job resumed`.
+    Resumed,
+    /// Warning `FailedScheduling`, on a pod that does not fit (kubernetes: `default-scheduler`).
+    Unschedulable {
+        /// The pod.
+        ordinal: u32,
+        /// Its completion index or `NO_INDEX`.
+        index: u32,
+        /// Why.
+        why: Arc<str>,
     },
 }

@@ -1,9 +1,11 @@
 //! What is kept of a Job beside its document, and how facts change it.
 
-use super::fact::{Counted, Fact, PodEnd};
+use super::fact::{Claim, Counted, DeletedPod, Fact, IndexRun, PodEnd};
+use super::per_index::{IndexFailures, PerIndex};
 use super::priority::Placement;
 use crate::base::{IndexSet, JobId, NO_INDEX, Time, Uid};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// kubernetes: `batch/v1 JobConditionType`.
@@ -17,6 +19,8 @@ pub enum ConditionType {
     SuccessCriteriaMet,
     /// The Job is complete.
     Complete,
+    /// The Job is suspended, or was: its reason says which.
+    Suspended,
 }
 
 /// Why a condition was set.
@@ -30,6 +34,16 @@ pub enum ConditionReason {
     DeadlineExceeded,
     /// Enough pods succeeded.
     CompletionsReached,
+    /// `suspend` was set.
+    JobSuspended,
+    /// `suspend` was unset again.
+    JobResumed,
+    /// More failed indexes than `maxFailedIndexes`.
+    MaxFailedIndexesExceeded,
+    /// Every index has ended, and some of them failed.
+    FailedIndexes,
+    /// A rule of `successPolicy` matched.
+    SuccessPolicy,
 }
 
 impl ConditionType {
@@ -41,6 +55,7 @@ impl ConditionType {
             Self::Failed => "Failed",
             Self::SuccessCriteriaMet => "SuccessCriteriaMet",
             Self::Complete => "Complete",
+            Self::Suspended => "Suspended",
         }
     }
 }
@@ -54,11 +69,16 @@ impl ConditionReason {
             Self::BackoffLimitExceeded => "BackoffLimitExceeded",
             Self::DeadlineExceeded => "DeadlineExceeded",
             Self::CompletionsReached => "CompletionsReached",
+            Self::JobSuspended => "JobSuspended",
+            Self::JobResumed => "JobResumed",
+            Self::MaxFailedIndexesExceeded => "MaxFailedIndexesExceeded",
+            Self::FailedIndexes => "FailedIndexes",
+            Self::SuccessPolicy => "SuccessPolicy",
         }
     }
 }
 
-/// A condition with status True.
+/// A condition of a Job.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Condition {
     /// Type.
@@ -69,6 +89,14 @@ pub struct Condition {
     pub reason: ConditionReason,
     /// Message.
     pub message: Arc<str>,
+}
+
+impl Condition {
+    /// Its status: only that of a Job that was resumed is False.
+    #[must_use]
+    pub fn is_true(&self) -> bool {
+        self.reason != ConditionReason::JobResumed
+    }
 }
 
 /// Recent failures of a Job (kubernetes: `backoffRecord`).
@@ -101,6 +129,8 @@ pub struct JobStatus {
     pub failed: u32,
     /// Completed indexes (Indexed).
     pub completed: IndexSet,
+    /// Failed indexes (Indexed with `backoffLimitPerIndex`).
+    pub failed_indexes: Option<Box<IndexSet>>,
 }
 
 impl JobStatus {
@@ -108,6 +138,18 @@ impl JobStatus {
     #[must_use]
     pub fn condition(&self, kind: ConditionType) -> Option<&Condition> {
         self.conditions.iter().find(|condition| condition.kind == kind)
+    }
+
+    /// Whether condition Suspended is True.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.condition(ConditionType::Suspended).is_some_and(Condition::is_true)
+    }
+
+    /// Whether the index has failed for good.
+    #[must_use]
+    pub fn has_failed(&self, index: u32) -> bool {
+        self.failed_indexes.as_ref().is_some_and(|failed| failed.contains(index))
     }
 
     /// Complete or Failed: nothing changes any more.
@@ -140,8 +182,11 @@ pub struct JobRecord {
     pub backoff: Backoff,
     /// The status as of the last fact; shared with what is shown for as long as it is the same.
     pub status: Arc<JobStatus>,
-    /// How its pods stand in line. The store writes it after the record, so that rows without it are read.
-    #[serde(skip)]
+    /// Failures by index, of a Job that limits them.
+    pub per_index: Option<Arc<PerIndex>>,
+    /// Pods that have not ended and left the Job: they are in none of its counters.
+    pub strays: BTreeSet<u32>,
+    /// How its pods stand in line.
     pub placement: Placement,
 }
 
@@ -161,6 +206,8 @@ impl JobRecord {
             next_index: 0,
             backoff: Backoff::default(),
             status: Arc::default(),
+            per_index: None,
+            strays: BTreeSet::new(),
             placement: Placement::default(),
         })
     }
@@ -178,7 +225,10 @@ impl JobRecord {
                     self.next_index = self.next_index.max(run.first + run.count);
                 }
             }
-            Fact::PodsStarted { pods, .. } => self.status_mut().ready += len(pods),
+            Fact::PodsStarted { pods, .. } => {
+                let ready = self.count_own(pods.iter().map(|(ordinal, ..)| *ordinal));
+                self.status_mut().ready += ready;
+            }
             Fact::PodsStopping { ordinals, ready, counted_failed, .. } => {
                 let status = self.status_mut();
                 status.active -= len(ordinals);
@@ -189,18 +239,47 @@ impl JobRecord {
                 }
             }
             Fact::PodsEnded { ends, .. } => {
-                let status = self.status_mut();
-                ends.iter().for_each(|end| status.end(end));
+                ends.iter().for_each(|end| self.end(end));
             }
             Fact::BackoffSet { backoff, .. } => self.backoff = *backoff,
-            Fact::ConditionSet { condition, .. } => {
-                let status = self.status_mut();
-                if condition.kind == ConditionType::Complete {
-                    status.completion_time = Some(condition.at);
+            Fact::ConditionSet { condition, .. } => self.status_mut().set(condition),
+            Fact::IndexesLimited { .. } => {
+                self.per_index = Some(Arc::default());
+                self.status_mut().failed_indexes = Some(Box::default());
+            }
+            Fact::PodsReleased { ordinals, failed, .. } => {
+                self.status_mut().failed += failed;
+                self.per_index_mut().release(ordinals);
+            }
+            Fact::IndexesCut { completions, .. } => {
+                self.status_mut().cut(*completions);
+                if self.per_index.is_some() {
+                    self.per_index_mut().cut(*completions);
                 }
-                // A Job has two at the most, and keeps them for as long as it is there.
-                status.conditions.reserve_exact(1);
-                status.conditions.push(condition.clone());
+            }
+            Fact::IndexesRerun { at, indexes, goes_on, .. } => self.rerun(*at, indexes, *goes_on),
+            Fact::ContainersExited { exits, .. } => {
+                let were_ready = exits.iter().filter(|exit| exit.was_ready);
+                let ready = self.count_own(were_ready.map(|exit| exit.ordinal));
+                self.status_mut().ready -= ready;
+            }
+            Fact::PodsDeleted { at, pods, .. } => pods.iter().for_each(|pod| self.delete(pod, *at)),
+            Fact::PodChanged { ordinal, claim: Claim::Left { was_ready }, .. } => {
+                self.strays.insert(*ordinal);
+                let status = self.status_mut();
+                status.active -= 1;
+                status.ready -= u32::from(*was_ready);
+            }
+            Fact::PodChanged { ordinal, claim: Claim::Joined { is_ready }, .. } => {
+                self.strays.remove(ordinal);
+                let status = self.status_mut();
+                status.active += 1;
+                status.ready += u32::from(*is_ready);
+            }
+            Fact::Unplaced { unplaced, .. } => self.placement.unplaced = unplaced.clone(),
+            Fact::JobOrphaned { ordinals, .. } => {
+                self.rv = rv + u64::from(*ordinals);
+                self.placement.orphaned = true;
             }
             Fact::PriorityResolved { priority, .. } => self.placement.priority = Some(priority.clone()),
             Fact::NoRoom { since, .. } => self.placement.no_room = *since,
@@ -208,10 +287,75 @@ impl JobRecord {
             Fact::JobRemoved { ordinals, .. } => self.rv = rv + u64::from(*ordinals),
             Fact::PodsWaiting { .. }
             | Fact::PodsRemoved { .. }
+            | Fact::EndedPodsRemoved { .. }
+            | Fact::PodChanged { claim: Claim::Same, .. }
+            | Fact::PodUngated { .. }
             | Fact::Recorded { .. }
             | Fact::DocWritten
+            | Fact::ContainersRestarted { .. }
             | Fact::EventsExpired { .. } => {}
         }
+    }
+
+    /// How many of these pods did not leave the Job.
+    fn count_own(&self, ordinals: impl Iterator<Item = u32>) -> u32 {
+        ordinals.filter(|ordinal| !self.strays.contains(ordinal)).map(|_| 1).sum()
+    }
+
+    fn delete(&mut self, pod: &DeletedPod, at: Time) {
+        if pod.counted == Counted::Strayed {
+            return;
+        }
+        let status = self.status_mut();
+        status.active -= 1;
+        status.terminating += 1;
+        status.ready -= u32::from(pod.was_ready);
+        self.count(pod.counted, pod.index, pod.ordinal, at);
+    }
+
+    fn end(&mut self, end: &PodEnd) {
+        if end.counted == Counted::Strayed {
+            self.strays.remove(&end.ordinal);
+            return;
+        }
+        let status = self.status_mut();
+        if end.was_stopping {
+            status.terminating -= 1;
+        } else {
+            status.active -= 1;
+            status.ready -= u32::from(end.was_ready);
+        }
+        self.count(end.counted, end.index, end.ordinal, end.finished());
+    }
+
+    /// A pod that failed or succeeded at that time.
+    fn count(&mut self, counted: Counted, index: u32, ordinal: u32, at: Time) {
+        if let Some(per_index) = &mut self.per_index {
+            Arc::make_mut(per_index).count(counted, index, ordinal, at);
+        }
+        self.status_mut().count(counted, index);
+    }
+
+    fn rerun(&mut self, at: Time, indexes: &[IndexRun], goes_on: bool) {
+        let all = || indexes.iter().flat_map(|run| run.first..run.first + run.count);
+        self.status_mut().forget(all());
+        if let Some(per_index) = &mut self.per_index {
+            Arc::make_mut(per_index).forget(all());
+        }
+        if goes_on {
+            self.backoff = Backoff::default();
+            self.status_mut().go_on(at);
+        }
+    }
+
+    /// The failures that the next pod of this index carries.
+    #[must_use]
+    pub fn failures_of(&self, index: u32) -> IndexFailures {
+        self.per_index.as_ref().map_or_else(IndexFailures::default, |per_index| per_index.failures(index))
+    }
+
+    fn per_index_mut(&mut self) -> &mut PerIndex {
+        Arc::make_mut(self.per_index.as_mut().expect("a Job that limits the failures of each index"))
     }
 
     fn status_mut(&mut self) -> &mut JobStatus {
@@ -220,23 +364,63 @@ impl JobRecord {
 }
 
 impl JobStatus {
-    fn end(&mut self, end: &PodEnd) {
-        if end.was_stopping {
-            self.terminating -= 1;
-        } else {
-            self.active -= 1;
-            self.ready -= u32::from(end.was_ready);
-        }
-        match end.counted {
+    fn count(&mut self, counted: Counted, index: u32) {
+        match counted {
             Counted::Succeeded => {
                 self.succeeded += 1;
-                if end.index != NO_INDEX {
-                    let new = self.completed.insert(end.index);
-                    debug_assert!(new, "index {} succeeded twice", end.index);
+                if index != NO_INDEX {
+                    let new = self.completed.insert(index);
+                    debug_assert!(new, "index {index} succeeded twice");
                 }
             }
             Counted::Failed => self.failed += 1,
-            Counted::Ignored | Counted::Dropped => {}
+            Counted::IndexFailed => {
+                self.failed += 1;
+                let failed = self.failed_indexes.as_mut().expect("a Job that limits the failures of each index");
+                failed.insert(index);
+            }
+            Counted::Ignored | Counted::Dropped | Counted::Held | Counted::HeldIgnored | Counted::Strayed => {}
+        }
+    }
+
+    /// A condition keeps its place when it changes (kubernetes: `ensureJobConditionStatus`).
+    fn set(&mut self, condition: &Condition) {
+        match condition.kind {
+            ConditionType::Complete => self.completion_time = Some(condition.at),
+            ConditionType::Suspended => self.start_time = (!condition.is_true()).then_some(condition.at),
+            ConditionType::FailureTarget | ConditionType::Failed | ConditionType::SuccessCriteriaMet => {}
+        }
+        match self.conditions.iter_mut().find(|old| old.kind == condition.kind) {
+            Some(old) => old.clone_from(condition),
+            None => {
+                // A Job has three at the most, and keeps them for as long as it is there.
+                self.conditions.reserve_exact(1);
+                self.conditions.push(condition.clone());
+            }
+        }
+    }
+
+    fn forget(&mut self, indexes: impl Iterator<Item = u32>) {
+        for index in indexes {
+            self.succeeded -= u32::from(self.completed.remove(index));
+            if let Some(failed) = &mut self.failed_indexes {
+                failed.remove(index);
+            }
+        }
+    }
+
+    fn go_on(&mut self, at: Time) {
+        self.conditions.retain(|condition| condition.kind == ConditionType::Suspended);
+        self.completion_time = None;
+        self.start_time = (!self.is_suspended()).then_some(at);
+        self.failed = 0;
+    }
+
+    fn cut(&mut self, completions: u32) {
+        self.completed.truncate(completions);
+        self.succeeded = self.completed.len();
+        if let Some(failed) = &mut self.failed_indexes {
+            failed.truncate(completions);
         }
     }
 }

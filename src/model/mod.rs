@@ -10,19 +10,28 @@ mod event;
 mod fact;
 mod job;
 mod launch;
+mod life;
+mod node;
+mod per_index;
 mod pod;
 mod priority;
+mod restarts;
 mod spec;
 
 pub use batch::{Batch, CodecError, DocWrite, Kind};
 pub use durable::{CHUNK_PODS, Chunk, Fold, Recovered};
 pub use event::{Event, EventNote};
-pub use fact::{Counted, Fact, IndexRun, PodEnd, Waiting};
+pub use fact::{Claim, ContainerExit, Counted, DeletedPod, Fact, IndexRun, PodEnd, Waiting};
 pub use job::{Backoff, Condition, ConditionReason, ConditionType, JobRecord, JobStatus};
 pub use launch::{Exit, Launch, Refused, Report, RunPlan, Started, Stop};
-pub use pod::{EngineKind, LogExtent, NO_SEGMENT, Phase, PodRecord, Reason};
-pub use priority::{Placement, PodPriority, PreemptionPolicy, PriorityClass};
+pub use life::{FOREGROUND_FINALIZER, Life, ORPHAN_FINALIZER};
+pub use node::{Needs, NodeOperator, NodeRequirement, NodeSays, NodeShape, NodeTerm, Toleration};
+pub use per_index::{FailedOnce, HeldPod, IndexFailures, PerIndex};
+pub use pod::{EngineKind, LogExtent, NO_SEGMENT, OwnerReference, Phase, PodMark, PodMeta, PodRecord, Reason};
+pub use priority::{Placement, PodPriority, PreemptionPolicy, PriorityClass, Unplaced};
+pub use restarts::{Restarts, Terminated};
 pub use spec::{
-    CompletionMode, EnvValue, EnvVar, FUEL_ANNOTATION, FailureAction, FailureRule, FieldPath, JobSpec, OnExitCodes,
-    PodTemplate, SpecError,
+    BACKOFF_BASE_ANNOTATION, BACKOFF_MAX_ANNOTATION, BackoffDelays, CompletionMode, ContainerRestarts, EnvValue,
+    EnvVar, FUEL_ANNOTATION, FailureAction, FailureRule, FieldPath, JobSpec, OnExitCodes, PodConditionPattern,
+    PodTemplate, RestartPolicy, Selector, SpecError, SuccessRule, duration_ms,
 };

@@ -2,6 +2,7 @@
 
 use crate::base::{JobId, NO_INDEX, Time};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// kubernetes: `core/v1 PodPhase`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -43,6 +44,8 @@ pub enum Reason {
     InvalidImageName,
     /// Waits: the module cannot be compiled or linked.
     CreateContainerError,
+    /// Waits: it has ended, and is started again some time later.
+    CrashLoopBackOff,
 }
 
 impl Reason {
@@ -60,6 +63,7 @@ impl Reason {
             Self::ImagePullBackOff => "ImagePullBackOff",
             Self::InvalidImageName => "InvalidImageName",
             Self::CreateContainerError => "CreateContainerError",
+            Self::CrashLoopBackOff => "CrashLoopBackOff",
         }
     }
 }
@@ -91,6 +95,80 @@ pub const NO_SEGMENT: u32 = u32::MAX;
 impl Default for LogExtent {
     fn default() -> Self {
         Self { segment: NO_SEGMENT, offset: 0, bytes: 0 }
+    }
+}
+
+/// What few pods have: they were told to stop, or a client changed them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodMark {
+    /// When it was told to stop.
+    pub stop: Option<Time>,
+    /// `deletionGracePeriodSeconds`, when a client gave another than the template's.
+    pub grace_s: Option<u32>,
+    /// It was evicted through the API (condition `DisruptionTarget`).
+    pub evicted: bool,
+    /// Its scheduling gates are gone.
+    pub ungated: bool,
+    /// JSON of [`PodMeta`]; `None` is what the template says.
+    pub meta: Option<Box<str>>,
+}
+
+/// What clients can change of a pod's metadata.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodMeta {
+    /// Labels.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Who owns it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub owner_references: Vec<OwnerReference>,
+    /// What keeps it from going, but for the Job controller's own finalizer: that follows from the owner and the phase.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub finalizers: Vec<String>,
+}
+
+/// kubernetes: `metav1.OwnerReference`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OwnerReference {
+    /// Group and version of the owner.
+    pub api_version: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// It controls the object; one owner at the most does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub controller: Option<bool>,
+    /// It is not gone before the object, when it is deleted in the foreground.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_owner_deletion: Option<bool>,
+}
+
+impl PodMeta {
+    /// Reads what [`PodMark::meta`] holds.
+    #[must_use]
+    pub fn read(json: &str) -> Self {
+        serde_json::from_str(json).expect("a pod's metadata is validated before it is kept")
+    }
+
+    /// The uid of the object that controls it.
+    #[must_use]
+    pub fn controller(&self) -> Option<&str> {
+        let owner = self.owner_references.iter().find(|owner| owner.controller == Some(true))?;
+        Some(&owner.uid)
+    }
+
+    /// As it is kept.
+    #[must_use]
+    pub fn write(&self) -> Box<str> {
+        serde_json::to_string(self).expect("maps of texts are always JSON").into()
     }
 }
 
@@ -144,6 +222,8 @@ impl PodRecord {
     pub const SMALL: u8 = 16;
     /// A large pod's guest ran.
     pub const LARGE: u8 = 32;
+    /// It ended, but its failure is not counted yet: it keeps the tracking finalizer.
+    pub const HELD: u8 = 64;
 
     /// A pod that was just created.
     #[must_use]

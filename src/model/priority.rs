@@ -1,5 +1,6 @@
 //! Priorities of pods: what a PriorityClass says, and what a Job's pods got of it.
 
+use crate::base::Time;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -65,7 +66,20 @@ pub struct Placement {
     /// `None` is the priority of pods without a class.
     pub priority: Option<PodPriority>,
     /// Since when its pods wait because every worker is full.
-    pub no_room: Option<crate::base::Time>,
+    pub no_room: Option<Time>,
+    /// Why its pods wait that do not fit.
+    pub unplaced: Option<Unplaced>,
+    /// The Job is gone and its pods were kept.
+    pub orphaned: bool,
+}
+
+/// Pods that wait because they do not fit (kubernetes: kube-scheduler, `FitError`).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Unplaced {
+    /// Since when.
+    pub since: Time,
+    /// Message of the condition `PodScheduled`, whose reason is `Unschedulable`.
+    pub why: Arc<str>,
 }
 
 impl Placement {

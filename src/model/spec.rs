@@ -2,8 +2,10 @@
 //!
 //! [`JobSpec::from_doc`] reads the canonical document that `api` validated and stored, at creation and again at boot.
 
+use super::life::Life;
+use super::node::{Needs, NodeRequirement, NodeTerm, Toleration};
 use super::priority::PreemptionPolicy;
-use crate::base::Quantity;
+use crate::base::{IndexSet, Quantity};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -27,6 +29,8 @@ pub enum FailureAction {
     Ignore,
     /// The failure counts.
     Count,
+    /// The pod's index fails.
+    FailIndex,
 }
 
 /// `onExitCodes` of a rule.
@@ -40,13 +44,105 @@ pub struct OnExitCodes {
     pub values: Vec<i32>,
 }
 
-/// A rule of `podFailurePolicy`.
+impl Default for OnExitCodes {
+    /// Matches nothing.
+    fn default() -> Self {
+        Self { container: None, is_in: true, values: Vec::new() }
+    }
+}
+
+impl OnExitCodes {
+    /// Whether the operator holds for an exit code.
+    #[must_use]
+    pub fn has(&self, exit_code: u8) -> bool {
+        self.values.contains(&i32::from(exit_code)) == self.is_in
+    }
+}
+
+/// An entry of `onPodConditions`.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct PodConditionPattern {
+    /// The condition's type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The condition's status.
+    pub status: String,
+}
+
+/// A rule of `podFailurePolicy`: about exit codes or about conditions, never both.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FailureRule {
     /// What a match does.
     pub action: FailureAction,
-    /// What matches.
+    /// The exit codes that match.
     pub on_exit_codes: OnExitCodes,
+    /// The conditions that match.
+    pub on_pod_conditions: Vec<PodConditionPattern>,
+}
+
+/// A rule of `successPolicy`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SuccessRule {
+    /// Only these indexes, if given.
+    pub indexes: Option<IndexSet>,
+    /// So many of them are enough; all of `indexes` when not given.
+    pub count: Option<u32>,
+}
+
+/// How long a failed pod's place stays empty: `base_ms`, doubling with each failure, at the most `max_ms`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BackoffDelays {
+    /// The first delay (kubernetes: `DefaultJobPodFailureBackOff`).
+    pub base_ms: u64,
+    /// The longest (kubernetes: `MaxJobPodFailureBackOff`).
+    pub max_ms: u64,
+}
+
+impl Default for BackoffDelays {
+    fn default() -> Self {
+        Self { base_ms: 10_000, max_ms: 600_000 }
+    }
+}
+
+/// kubernetes: `core/v1 RestartPolicy`, of a pod or of a container.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+pub enum RestartPolicy {
+    /// A container that ended is not started again.
+    #[default]
+    Never,
+    /// It is when its exit code was not 0.
+    OnFailure,
+    /// It always is.
+    Always,
+}
+
+/// A container's own `restartPolicy` and `restartPolicyRules` (kubernetes: `ContainerRestartRules`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ContainerRestarts {
+    /// What holds when no rule matches.
+    pub policy: RestartPolicy,
+    /// Exit codes at which it is started again.
+    pub rules: Vec<OnExitCodes>,
+}
+
+/// kubernetes: `metav1.LabelSelector`; an empty one takes everything.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Selector {
+    /// Labels with their values.
+    pub match_labels: BTreeMap<String, String>,
+    /// Rules about labels: `In`, `NotIn`, `Exists` and `DoesNotExist`.
+    pub match_expressions: Vec<NodeRequirement>,
+}
+
+impl Selector {
+    /// Whether it takes an object with these labels.
+    #[must_use]
+    pub fn takes(&self, labels: &BTreeMap<String, String>) -> bool {
+        let has = |(key, value): (&String, &String)| labels.get(key) == Some(value);
+        let holds = |rule: &NodeRequirement| rule.holds(labels.get(&rule.key).map(String::as_str));
+        self.match_labels.iter().all(has) && self.match_expressions.iter().all(holds)
+    }
 }
 
 /// The part of a JobSpec that decides something.
@@ -66,8 +162,26 @@ pub struct JobSpec {
     pub only_replace_failed: bool,
     /// Rules in order.
     pub failure_policy: Vec<FailureRule>,
+    /// No pod runs.
+    pub suspend: bool,
+    /// How many failures each index bears (Indexed).
+    pub backoff_limit_per_index: Option<u32>,
+    /// How many failed indexes are borne.
+    pub max_failed_indexes: Option<u32>,
+    /// Rules in order (Indexed).
+    pub success_policy: Vec<SuccessRule>,
+    /// Somebody else's controller looks after the Job (`managedBy`).
+    pub is_foreign: bool,
+    /// How long after its end the Job is deleted, s.
+    pub ttl_s: Option<u32>,
+    /// Annotations [`BACKOFF_BASE_ANNOTATION`] and [`BACKOFF_MAX_ANNOTATION`].
+    pub backoff_delays: BackoffDelays,
     /// The pod template; shared with what workers are given.
     pub template: Arc<PodTemplate>,
+    /// What keeps the Job, and whether it is being deleted.
+    pub life: Life,
+    /// Whose pods are the Job's.
+    pub selector: Selector,
 }
 
 /// The part of a pod template that a worker needs.
@@ -91,6 +205,10 @@ pub struct PodTemplate {
     pub memory_bytes_max: Option<u64>,
     /// `resources.requests.cpu` is one CPU or more.
     pub wants_whole_cpu: bool,
+    /// `restartPolicy` of the pod.
+    pub restart_policy: RestartPolicy,
+    /// What the container says of its restarts itself.
+    pub container_restarts: Option<ContainerRestarts>,
     /// Annotation `coracle.dev/fuel`: units of wasmtime fuel (about one a wasm instruction).
     pub fuel: Option<u64>,
     /// `terminationGracePeriodSeconds`.
@@ -101,9 +219,25 @@ pub struct PodTemplate {
     pub priority: Option<i32>,
     /// `preemptionPolicy`, which must be that of the class.
     pub preemption_policy: Option<PreemptionPolicy>,
+    /// What it asks of a node; `None` when that is nothing.
+    pub needs: Option<Box<Needs>>,
 }
 
 impl PodTemplate {
+    /// Whether a container that ended with this code is started again (kubernetes: `ContainerShouldRestart`).
+    #[must_use]
+    pub fn restarts_after(&self, exit_code: u8) -> bool {
+        let own = self.container_restarts.as_ref();
+        if own.is_some_and(|own| own.rules.iter().any(|rule| rule.has(exit_code))) {
+            return true;
+        }
+        match own.map_or(self.restart_policy, |own| own.policy) {
+            RestartPolicy::Never => false,
+            RestartPolicy::OnFailure => exit_code != 0,
+            RestartPolicy::Always => true,
+        }
+    }
+
     /// One that says nothing, the same for everybody.
     #[must_use]
     pub fn unset() -> Arc<Self> {
@@ -164,6 +298,15 @@ impl FieldPath {
 /// The pod-template annotation that limits CPU work, in units of wasmtime fuel.
 pub const FUEL_ANNOTATION: &str = "coracle.dev/fuel";
 
+/// The Job annotation that replaces the first delay before a failed pod's replacement; a duration such as `500ms`.
+pub const BACKOFF_BASE_ANNOTATION: &str = "coracle.dev/backoff-base";
+
+/// The Job annotation that replaces the longest such delay.
+pub const BACKOFF_MAX_ANNOTATION: &str = "coracle.dev/backoff-max";
+
+/// kubernetes: `batch/v1 JobControllerName`, the value of `managedBy` that means this controller.
+const JOB_CONTROLLER: &str = "kubernetes.io/job-controller";
+
 /// Why a stored document cannot be read back: it was not written by this build's validation.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
@@ -193,6 +336,8 @@ impl JobSpec {
         let spec = doc.spec;
         let has_policy = spec.pod_failure_policy.is_some();
         let rules = spec.pod_failure_policy.map(|policy| policy.rules).unwrap_or_default();
+        let successes = spec.success_policy.map(|policy| policy.rules).unwrap_or_default();
+        let completions = spec.completions.unwrap_or(0);
         Ok(Self {
             parallelism: spec.parallelism,
             completions: spec.completions,
@@ -201,7 +346,16 @@ impl JobSpec {
             active_deadline_s: spec.active_deadline_seconds,
             only_replace_failed: has_policy || spec.pod_replacement_policy.as_deref() == Some("Failed"),
             failure_policy: rules.into_iter().map(raw::Rule::read).collect(),
+            suspend: spec.suspend,
+            backoff_limit_per_index: spec.backoff_limit_per_index,
+            max_failed_indexes: spec.max_failed_indexes,
+            success_policy: successes.into_iter().map(|rule| rule.read(completions)).collect::<Result<_, _>>()?,
+            is_foreign: spec.managed_by.is_some_and(|name| name != JOB_CONTROLLER),
+            ttl_s: spec.ttl_seconds_after_finished,
+            backoff_delays: doc.metadata.backoff_delays()?,
             template: Arc::new(spec.template.read()?),
+            life: doc.metadata.life(),
+            selector: spec.selector.unwrap_or_default(),
         })
     }
 
@@ -212,16 +366,72 @@ impl JobSpec {
     }
 }
 
+/// A duration as people write it, ms: numbers with the units `ms`, `s`, `m` and `h`, such as `500ms` or `1m30s`; `None` for
+/// what is none, is zero or is longer than can be counted.
+#[must_use]
+pub fn duration_ms(text: &str) -> Option<u64> {
+    let mut rest = text;
+    let mut total: u64 = 0;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, after) = rest.split_at(digits);
+        let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let (unit, after) = after.split_at(letters);
+        let unit_ms: u64 = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return None,
+        };
+        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(unit_ms)?)?;
+        rest = after;
+    }
+    (total > 0).then_some(total)
+}
+
 /// The document's shape. Only what is read; everything else is skipped.
 mod raw {
     use super::{
-        BTreeMap, CompletionMode, Deserialize, EnvValue, FUEL_ANNOTATION, FailureAction, FieldPath, PreemptionPolicy,
-        Quantity, SpecError,
+        BACKOFF_BASE_ANNOTATION, BACKOFF_MAX_ANNOTATION, BTreeMap, BackoffDelays, CompletionMode, ContainerRestarts,
+        Deserialize, EnvValue, FUEL_ANNOTATION, FailureAction, FieldPath, IndexSet, Needs, NodeTerm, OnExitCodes,
+        PodConditionPattern, PreemptionPolicy, Quantity, RestartPolicy, SpecError, SuccessRule, Toleration,
+        duration_ms,
     };
 
     #[derive(Deserialize)]
     pub(super) struct Doc {
+        #[serde(default)]
+        pub(super) metadata: JobMetadata,
         pub(super) spec: Spec,
+    }
+
+    #[derive(Deserialize, Default)]
+    #[serde(rename_all = "camelCase")]
+    pub(super) struct JobMetadata {
+        #[serde(default)]
+        annotations: BTreeMap<String, String>,
+        #[serde(default)]
+        finalizers: Vec<String>,
+        deletion_timestamp: Option<String>,
+    }
+
+    impl JobMetadata {
+        pub(super) fn life(self) -> super::Life {
+            super::Life { finalizers: self.finalizers, is_deleted: self.deletion_timestamp.is_some() }
+        }
+
+        pub(super) fn backoff_delays(&self) -> Result<BackoffDelays, SpecError> {
+            let delay = |field: &'static str, default| match self.annotations.get(field) {
+                None => Ok(default),
+                Some(text) => duration_ms(text).ok_or_else(|| SpecError::Field { field, value: text.clone() }),
+            };
+            let default = BackoffDelays::default();
+            Ok(BackoffDelays {
+                base_ms: delay(BACKOFF_BASE_ANNOTATION, default.base_ms)?,
+                max_ms: delay(BACKOFF_MAX_ANNOTATION, default.max_ms)?,
+            })
+        }
     }
 
     #[derive(Deserialize)]
@@ -235,7 +445,38 @@ mod raw {
         pub(super) active_deadline_seconds: Option<u64>,
         pub(super) pod_replacement_policy: Option<String>,
         pub(super) pod_failure_policy: Option<Policy>,
+        #[serde(default)]
+        pub(super) suspend: bool,
+        pub(super) backoff_limit_per_index: Option<u32>,
+        pub(super) max_failed_indexes: Option<u32>,
+        pub(super) success_policy: Option<SuccessPolicy>,
+        pub(super) managed_by: Option<String>,
+        pub(super) ttl_seconds_after_finished: Option<u32>,
+        pub(super) selector: Option<super::Selector>,
         pub(super) template: Template,
+    }
+
+    #[derive(Deserialize)]
+    pub(super) struct SuccessPolicy {
+        pub(super) rules: Vec<Success>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    pub(super) struct Success {
+        succeeded_indexes: Option<String>,
+        succeeded_count: Option<u32>,
+    }
+
+    impl Success {
+        pub(super) fn read(self, completions: u32) -> Result<SuccessRule, SpecError> {
+            let parse = |text: String| {
+                IndexSet::parse(&text, completions)
+                    .map_err(|_| SpecError::Field { field: "successPolicy.rules.succeededIndexes", value: text })
+            };
+            let indexes = self.succeeded_indexes.map(parse).transpose()?;
+            Ok(SuccessRule { indexes, count: self.succeeded_count })
+        }
     }
 
     #[derive(Deserialize)]
@@ -247,7 +488,9 @@ mod raw {
     #[serde(rename_all = "camelCase")]
     pub(super) struct Rule {
         action: FailureAction,
-        on_exit_codes: Codes,
+        on_exit_codes: Option<Codes>,
+        #[serde(default)]
+        on_pod_conditions: Vec<PodConditionPattern>,
     }
 
     #[derive(Deserialize)]
@@ -255,6 +498,7 @@ mod raw {
     struct Codes {
         container_name: Option<String>,
         operator: Operator,
+        #[serde(default)]
         values: Vec<i32>,
     }
 
@@ -266,15 +510,17 @@ mod raw {
 
     impl Rule {
         pub(super) fn read(self) -> super::FailureRule {
-            let codes = self.on_exit_codes;
             super::FailureRule {
                 action: self.action,
-                on_exit_codes: super::OnExitCodes {
-                    container: codes.container_name,
-                    is_in: codes.operator == Operator::In,
-                    values: codes.values,
-                },
+                on_exit_codes: self.on_exit_codes.map(Codes::read).unwrap_or_default(),
+                on_pod_conditions: self.on_pod_conditions,
             }
+        }
+    }
+
+    impl Codes {
+        fn read(self) -> OnExitCodes {
+            OnExitCodes { container: self.container_name, is_in: self.operator == Operator::In, values: self.values }
         }
     }
 
@@ -303,6 +549,70 @@ mod raw {
         priority_class_name: String,
         priority: Option<i32>,
         preemption_policy: Option<PreemptionPolicy>,
+        #[serde(default)]
+        restart_policy: RestartPolicy,
+        #[serde(default)]
+        node_selector: BTreeMap<String, String>,
+        #[serde(default)]
+        affinity: Affinity,
+        #[serde(default)]
+        scheduling_gates: Vec<Gate>,
+        #[serde(default)]
+        tolerations: Vec<Toleration>,
+    }
+
+    #[derive(Deserialize, Default)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Affinity {
+        node_affinity: NodeAffinity,
+    }
+
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct NodeAffinity {
+        #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution")]
+        required: Option<NodeTerms>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct NodeTerms {
+        #[serde(default)]
+        node_selector_terms: Vec<NodeTerm>,
+    }
+
+    #[derive(Deserialize)]
+    struct Gate {
+        name: String,
+    }
+
+    impl PodSpec {
+        /// kubernetes: requests default to limits, resource by resource (`SetDefaults_Pod`).
+        fn needs(&mut self) -> Result<Option<Box<Needs>>, SpecError> {
+            let mut needs = Needs {
+                selector: std::mem::take(&mut self.node_selector),
+                terms: self.affinity.node_affinity.required.take().map(|terms| terms.node_selector_terms),
+                gates: self.scheduling_gates.drain(..).map(|gate| gate.name).collect(),
+                tolerates_cordon: self.tolerations.iter().any(Toleration::is_of_cordon),
+                ..Needs::default()
+            };
+            for resources in self.containers.iter().map(|container| &container.resources) {
+                let limits = resources.limits.iter().filter(|(name, _)| !resources.requests.contains_key(*name));
+                for (name, text) in resources.requests.iter().chain(limits) {
+                    let unusable = |_| SpecError::Field { field: "resources.requests", value: text.clone() };
+                    let quantity = text.parse::<Quantity>().map_err(unusable)?;
+                    match name.as_str() {
+                        "cpu" => needs.cpu_m = needs.cpu_m.saturating_add(quantity.millis()),
+                        "memory" => needs.memory_bytes = needs.memory_bytes.saturating_add(quantity.units()),
+                        // What is written is not counted here.
+                        "ephemeral-storage" => {}
+                        other if quantity.units() > 0 => needs.others.push(other.to_owned()),
+                        _ => {}
+                    }
+                }
+            }
+            Ok((needs != Needs::default()).then(|| Box::new(needs)))
+        }
     }
 
     fn grace_default() -> u32 {
@@ -310,6 +620,7 @@ mod raw {
     }
 
     #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
     struct Container {
         name: String,
         image: String,
@@ -321,6 +632,15 @@ mod raw {
         env: Vec<Env>,
         #[serde(default)]
         resources: Resources,
+        restart_policy: Option<RestartPolicy>,
+        #[serde(default)]
+        restart_policy_rules: Vec<RestartRule>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct RestartRule {
+        exit_codes: Codes,
     }
 
     #[derive(Deserialize, Default)]
@@ -365,7 +685,8 @@ mod raw {
     }
 
     impl Template {
-        pub(super) fn read(self) -> Result<super::PodTemplate, SpecError> {
+        pub(super) fn read(mut self) -> Result<super::PodTemplate, SpecError> {
+            let needs = self.spec.needs()?;
             let container = self
                 .spec
                 .containers
@@ -383,7 +704,11 @@ mod raw {
             let fuel = self.metadata.annotations.get(FUEL_ANNOTATION).map(|text| {
                 text.parse::<u64>().map_err(|_| SpecError::Field { field: FUEL_ANNOTATION, value: text.clone() })
             });
+            let rules = container.restart_policy_rules.into_iter();
+            let rules: Vec<OnExitCodes> = rules.map(|rule| rule.exit_codes.read()).collect();
             Ok(super::PodTemplate {
+                restart_policy: self.spec.restart_policy,
+                container_restarts: container.restart_policy.map(|policy| ContainerRestarts { policy, rules }),
                 container: container.name,
                 image: container.image,
                 command: container.command,
@@ -398,6 +723,7 @@ mod raw {
                 priority_class: self.spec.priority_class_name,
                 priority: self.spec.priority,
                 preemption_policy: self.spec.preemption_policy,
+                needs,
             })
         }
     }
@@ -437,6 +763,51 @@ mod tests {
                 "image":"i","resources":{{"requests":{{"cpu":"{cpu}"}}}}}}]}}}}}}}}"#
             );
             assert_eq!(JobSpec::from_doc(&json).expect("a good document").template.wants_whole_cpu, wants, "{cpu}");
+        }
+    }
+
+    #[test]
+    fn a_container_restarts_by_its_own_rules_before_its_own_policy_before_the_pods() {
+        use RestartPolicy::{Always, Never, OnFailure};
+        let own = |policy, values: &[i32], is_in| {
+            let rule = OnExitCodes { container: None, is_in, values: values.to_vec() };
+            Some(ContainerRestarts { policy, rules: vec![rule] })
+        };
+        let cases = [
+            (Never, None, [false, false, false]),
+            (OnFailure, None, [false, true, true]),
+            (Never, own(Never, &[3], true), [false, false, true]),
+            (OnFailure, own(Never, &[3], true), [false, false, true]),
+            (Never, own(OnFailure, &[0], true), [true, true, true]),
+            (Never, own(Never, &[3], false), [true, true, false]),
+            (Never, own(Always, &[], true), [true, true, true]),
+        ];
+        for (restart_policy, container_restarts, expected) in cases {
+            let template = PodTemplate { restart_policy, container_restarts, ..PodTemplate::default() };
+            assert_eq!([0, 1, 3].map(|code| template.restarts_after(code)), expected, "{template:?}");
+        }
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        let cases = [
+            ("500ms", Some(500)),
+            ("2s", Some(2000)),
+            ("5m", Some(300_000)),
+            ("1m30s", Some(90_000)),
+            ("1h", Some(3_600_000)),
+            ("", None),
+            ("0s", None),
+            ("5", None),
+            ("s", None),
+            ("-1s", None),
+            ("1.5s", None),
+            ("1 s", None),
+            ("99999999999999999999h", None),
+            ("9999999999999999h", None),
+        ];
+        for (text, ms) in cases {
+            assert_eq!(duration_ms(text), ms, "{text:?}");
         }
     }
 

@@ -3,14 +3,14 @@
 //! Knows the formats, not where the bytes lie. Invariant: a format that changed has another number; `rows.golden` holds
 //! what earlier builds wrote.
 
-use crate::base::{JobId, Time};
-use crate::model::{Chunk, CodecError, Event, JobRecord, JobStatus, Placement, PodRecord};
+use crate::base::JobId;
+use crate::model::{Chunk, CodecError, Event, IndexFailures, JobRecord, JobStatus, PodMark, PodRecord, Restarts};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// The version of these encodings.
-const ROWS_FORMAT: u8 = 1;
+const ROWS_FORMAT: u8 = 2;
 
 /// A Job: its record, and the status that clients see where the record is ahead of it.
 #[derive(Serialize, Deserialize)]
@@ -23,7 +23,9 @@ pub(super) struct JobRow<'a> {
 struct ChunkRow<'a> {
     records: Cow<'a, [PodRecord]>,
     messages: Cow<'a, [(u32, Box<str>)]>,
-    stops: Cow<'a, [(u32, Time)]>,
+    marks: Cow<'a, [(u32, PodMark)]>,
+    failures: Cow<'a, [(u32, IndexFailures)]>,
+    restarts: Cow<'a, [(u32, Restarts)]>,
 }
 
 fn encode<T: Serialize + ?Sized>(row: &T) -> Vec<u8> {
@@ -44,33 +46,28 @@ fn checked(bytes: &[u8]) -> Result<&[u8], CodecError> {
 }
 
 pub(super) fn encode_job(record: &JobRecord, shown: Option<&JobStatus>) -> Vec<u8> {
-    let mut bytes = encode(&JobRow { record: Cow::Borrowed(record), shown: shown.map(Cow::Borrowed) });
-    if record.placement != Placement::default() {
-        bytes = postcard::to_extend(&record.placement, bytes).expect("rows always encode");
-    }
-    bytes
+    encode(&JobRow { record: Cow::Borrowed(record), shown: shown.map(Cow::Borrowed) })
 }
 
 pub(super) fn decode_job(bytes: &[u8]) -> Result<JobRow<'static>, CodecError> {
-    let (mut row, rest): (JobRow<'static>, _) = postcard::take_from_bytes(checked(bytes)?)?;
-    if !rest.is_empty() {
-        row.record.to_mut().placement = postcard::from_bytes(rest)?;
-    }
-    Ok(row)
+    decode(bytes)
 }
 
 pub(super) fn encode_chunk(chunk: &Chunk) -> Vec<u8> {
     encode(&ChunkRow {
         records: Cow::Borrowed(&chunk.records),
         messages: Cow::Borrowed(&chunk.messages),
-        stops: Cow::Borrowed(&chunk.stops),
+        marks: Cow::Borrowed(&chunk.marks),
+        failures: Cow::Borrowed(&chunk.failures),
+        restarts: Cow::Borrowed(&chunk.restarts),
     })
 }
 
 pub(super) fn decode_chunk(job: JobId, number: u32, bytes: &[u8]) -> Result<Chunk, CodecError> {
-    let ChunkRow { records, messages, stops } = decode(bytes)?;
-    let (records, messages, stops) = (records.into_owned(), messages.into_owned(), stops.into_owned());
-    Ok(Chunk { job, number, records, messages, stops })
+    let ChunkRow { records, messages, marks, failures, restarts } = decode(bytes)?;
+    let (records, messages, marks) = (records.into_owned(), messages.into_owned(), marks.into_owned());
+    let (failures, restarts) = (failures.into_owned(), restarts.into_owned());
+    Ok(Chunk { job, number, records, messages, marks, failures, restarts })
 }
 
 pub(super) fn encode_events(events: &[(u64, Event)]) -> Vec<u8> {
@@ -84,9 +81,10 @@ pub(super) fn decode_events(bytes: &[u8]) -> Result<Vec<(u64, Event)>, CodecErro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Uid;
+    use crate::base::{Time, Uid};
     use crate::model::{
-        Backoff, Condition, ConditionReason, ConditionType, EventNote, LogExtent, Phase, PodPriority, Reason,
+        Backoff, Condition, ConditionReason, ConditionType, EngineKind, EventNote, FailedOnce, HeldPod, LogExtent,
+        PerIndex, Phase, Placement, PodMark, PodPriority, Reason, Terminated, Unplaced,
     };
     use std::sync::Arc;
 
@@ -117,8 +115,52 @@ mod tests {
                 succeeded: 3,
                 failed: 4,
                 completed: [0, 1, 2].into_iter().collect(),
+                failed_indexes: Some(Box::new([5].into_iter().collect())),
             }),
-            placement: Placement::default(),
+            per_index: Some(Arc::new(PerIndex {
+                failed_once: [(6, FailedOnce { failures: failures(), ordinal: 4097, last: Time(1_795_405_437_040) })]
+                    .into(),
+                held: [(4097, HeldPod { index: 6, counts: true })].into(),
+                held_failures: 1,
+            })),
+            strays: [4098].into(),
+            placement: Placement {
+                priority: Some(PodPriority { class: Some("high".into()), value: -5, ..PodPriority::default() }),
+                no_room: Some(Time(1_795_405_437_070)),
+                unplaced: Some(Unplaced { since: Time(1_795_405_437_080), why: "full".into() }),
+                orphaned: true,
+            },
+        }
+    }
+
+    fn mark() -> PodMark {
+        PodMark {
+            stop: Some(Time(1_795_405_437_020)),
+            grace_s: Some(5),
+            evicted: true,
+            ungated: true,
+            meta: Some("{}".into()),
+        }
+    }
+
+    fn failures() -> IndexFailures {
+        IndexFailures { counted: 2, ignored: 1 }
+    }
+
+    fn restarts() -> Restarts {
+        Restarts {
+            count: 3,
+            first_started: Time(1_795_405_437_050),
+            back_off_ms: 20_000,
+            is_waiting: true,
+            last: Terminated {
+                started: Time(1_795_405_437_060),
+                run_ms: 7,
+                exit_code: 1,
+                reason: Reason::Error,
+                engine: Some(EngineKind::Small),
+                message: Some("unreachable".into()),
+            },
         }
     }
 
@@ -145,25 +187,14 @@ mod tests {
             number: 1,
             records: vec![record],
             messages: vec![(4096, "memory limit reached".into())],
-            stops: vec![(4096, Time(1_795_405_437_020))],
+            marks: vec![(4096, mark())],
+            failures: vec![(4096, failures())],
+            restarts: vec![(4096, restarts())],
         }
     }
 
     fn events() -> Vec<(u64, Event)> {
         vec![(298, Event { job: JobId(7), at: Time(1_795_405_437_030), note: EventNote::Completed })]
-    }
-
-    #[test]
-    fn how_pods_stand_in_line_is_kept_behind_the_record() {
-        let priority = PodPriority { class: Some("high".into()), value: -5, ..PodPriority::default() };
-        let placement = Placement { priority: Some(priority), no_room: Some(Time(7)) };
-        let placed = JobRecord { placement, ..job() };
-        for record in [job(), placed] {
-            for shown in [None, Some(&*record.status)] {
-                let row = decode_job(&encode_job(&record, shown)).expect("own bytes");
-                assert_eq!((&*row.record, row.shown.as_deref()), (&record, shown));
-            }
-        }
     }
 
     #[test]

@@ -394,11 +394,12 @@ fn kind_number(kind: Kind) -> i64 {
         Kind::Job => 0,
         Kind::Namespace => 1,
         Kind::PriorityClass => 2,
+        Kind::Node => 3,
     }
 }
 
 fn kind_of(number: i64) -> Option<Kind> {
-    [Kind::Namespace, Kind::PriorityClass].into_iter().find(|kind| kind_number(*kind) == number)
+    [Kind::Namespace, Kind::PriorityClass, Kind::Node].into_iter().find(|kind| kind_number(*kind) == number)
 }
 
 fn write_doc(tx: &Transaction<'_>, doc: &DocWrite) -> rusqlite::Result<()> {

@@ -32,7 +32,15 @@ fn folded(last_rv: u64) -> Fold {
     Fold {
         last_rv,
         jobs: vec![JobRecord::created_by(&created(1), 1).expect("a creation")],
-        chunks: vec![Chunk { job: JobId(1), number: 0, records: vec![record], messages: vec![], stops: vec![] }],
+        chunks: vec![Chunk {
+            job: JobId(1),
+            number: 0,
+            records: vec![record],
+            messages: vec![],
+            marks: vec![],
+            failures: vec![],
+            restarts: vec![],
+        }],
         events: vec![(3, Event { job: JobId(1), at: AT, note: EventNote::Completed })],
         ..Fold::default()
     }
@@ -130,7 +138,15 @@ fn a_fold_forgets_jobs_that_are_gone_but_keeps_what_it_writes_of_them() {
 fn pieces(last_rv: u64, state: u64) -> [Fold; 3] {
     let piece = |number: u32| {
         let record = PodRecord::new(JobId(1), number * CHUNK_PODS, NO_INDEX, AT, state);
-        let chunk = Chunk { job: JobId(1), number, records: vec![record], messages: vec![], stops: vec![] };
+        let chunk = Chunk {
+            job: JobId(1),
+            number,
+            records: vec![record],
+            messages: vec![],
+            marks: vec![],
+            failures: vec![],
+            restarts: vec![],
+        };
         Fold { last_rv, goes_on: true, chunks: vec![chunk], ..Fold::default() }
     };
     let last = Fold { chunks: Vec::new(), events: Vec::new(), events_from: state, ..folded(last_rv) };
@@ -171,7 +187,15 @@ fn what_a_fold_replaced_is_deleted_piece_by_piece_and_nothing_else() {
     store.recover().expect("a new store");
     let chunk = |number, rv| {
         let record = PodRecord::new(JobId(1), number * CHUNK_PODS, NO_INDEX, AT, rv);
-        Chunk { job: JobId(1), number, records: vec![record], messages: vec![], stops: vec![] }
+        Chunk {
+            job: JobId(1),
+            number,
+            records: vec![record],
+            messages: vec![],
+            marks: vec![],
+            failures: vec![],
+            restarts: vec![],
+        }
     };
     store.commit(&batch(1, vec![created(1)], Vec::new())).expect("room");
     store.fold(&Fold { chunks: (0..40).map(|number| chunk(number, 1)).collect(), ..folded(1) }).expect("room");
@@ -371,13 +395,13 @@ fn broken_rows_are_named() {
         ("batches, row 2", "UPDATE batches SET rv_first = -1 WHERE seq = 2"),
         ("docs, row 1", "UPDATE docs SET kind = 77"),
         ("job_docs, row 1", "UPDATE job_docs SET job = 1 << 32"),
-        ("jobs, row 1", "UPDATE jobs SET state = x'0101'"),
+        ("jobs, row 1", "UPDATE jobs SET state = x'0201'"),
         ("chunks, row 1", "UPDATE chunks SET records = x''"),
         ("meta ceiling", "UPDATE meta SET value = -5 WHERE key = 'ceiling'"),
         ("meta boot", "UPDATE meta SET value = 'x' WHERE key = 'boot'"),
         ("meta next_job", "UPDATE meta SET value = -1 WHERE key = 'next_job'"),
         ("meta next_job", "UPDATE meta SET value = 1 << 32 WHERE key = 'next_job'"),
-        ("events, row 1", "UPDATE events SET events = x'01ff'"),
+        ("events, row 1", "UPDATE events SET events = x'02ff'"),
         ("no such table: chunks", "DROP TABLE chunks"),
     ];
     for (place, sql) in cases {

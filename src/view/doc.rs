@@ -66,6 +66,11 @@ impl JobDoc {
         Self { key, rv, json, placement, cuts: OnceLock::new(), parsed: OnceLock::new() }
     }
 
+    /// The same document, its pods standing otherwise.
+    pub(super) fn placed(&self, placement: Placement) -> Self {
+        Self::new(Arc::clone(&self.key), self.rv, Arc::clone(&self.json), placement)
+    }
+
     /// What it says, read once.
     #[must_use]
     pub fn spec(&self) -> &JobSpec {

@@ -24,15 +24,17 @@ impl View {
 
     pub(super) fn restore_with(recovered: &Recovered, limits: Limits) -> Self {
         let mut mirror = Mirror::new(recovered.uid_key, Rings::new(0, limits));
-        let jobs = recovered.docs.iter().filter(|doc| doc.kind == Kind::Job);
         for DocWrite { kind, name, rv, json, .. } in recovered.docs.iter().filter(|doc| doc.kind != Kind::Job) {
             let doc = json.as_ref().map(|json| Arc::new(PlainDoc::new(*kind, Arc::clone(name), Arc::clone(json))));
-            let objects = if *kind == Kind::PriorityClass { &mut mirror.classes } else { &mut mirror.namespaces };
+            let objects = match kind {
+                Kind::PriorityClass => &mut mirror.classes,
+                Kind::Node => &mut mirror.nodes,
+                _ => &mut mirror.namespaces,
+            };
             objects.extend(doc.map(|doc| (Arc::clone(name), PlainObject { rv: *rv, doc })));
         }
-        let head =
-            |doc: &DocWrite| Some(((Arc::clone(&doc.namespace), Arc::clone(&doc.name)), (doc.rv, doc.json.clone()?)));
-        let heads: Heads = jobs.filter_map(head).collect();
+        let head = |doc: &DocWrite| Some((doc.job?, (doc.rv, doc.json.clone()?)));
+        let heads: Heads = recovered.docs.iter().filter_map(head).collect();
         restore_folded(&mut mirror, recovered, &heads);
         let docs = Docs::Heads(&heads);
         recovered.batches.iter().for_each(|batch| mirror.apply(batch, &docs));
@@ -119,7 +121,10 @@ impl Folding {
                 piece.removed.push(job);
                 ROW_RECORDS
             } else if let Some((record, shown)) = self.jobs.next() {
-                let records = record.status.completed.bytes() / size_of::<PodRecord>();
+                let failed = record.status.failed_indexes.as_ref().map_or(0, |failed| failed.bytes());
+                let indexes = record.status.completed.bytes() + failed;
+                let once = record.per_index.as_ref().map_or(0, |per_index| per_index.failed_once.len());
+                let records = indexes / size_of::<PodRecord>() + once;
                 piece.shown.extend(shown.map(|status| (record.id, JobStatus::clone(&status))));
                 piece.jobs.push(record);
                 ROW_RECORDS + records
@@ -157,7 +162,7 @@ fn restore_folded(mirror: &mut Mirror, recovered: &Recovered, heads: &Heads) {
     for record in &recovered.jobs {
         let shown = shown.get(&record.id).map(|status| Arc::new(JobStatus::clone(status)));
         let shown = shown.unwrap_or_else(|| Arc::clone(&record.status));
-        let head = heads.get(&(Arc::clone(&record.namespace), Arc::clone(&record.name))).cloned();
+        let head = heads.get(&record.id).cloned();
         let head = head.unwrap_or_else(|| (0, Arc::from("")));
         mirror.insert_job(record.clone(), head, shown, Pods::default());
     }

@@ -3,7 +3,8 @@
 //! For cursors that are far behind or whose changes the ring has dropped. Records have the version of their last change, so
 //! the mirror itself says what changed: it is gathered in steps, sorted by version and told; a pod that changes meanwhile is
 //! left to the next time. Knows no selector. Invariant: what was told in order up to a version makes, with what is told from
-//! there, the state of now; a pod is added once, and deleted only if it was added.
+//! there, the state of now; a pod is added once, and deleted only if it was added. Whoever missed that the labels of a pod
+//! changed gets [`Expired`]: what a selector sees of a pod stays as it is otherwise.
 
 use super::doc::JobDoc;
 use super::mirror::{JobEntry, Mirror};
@@ -190,7 +191,8 @@ fn behind(job: JobId, chunk: usize, chunks: usize) -> Option<(JobId, usize)> {
 impl Mirror {
     /// Whether the changes that pods' watchers missed since `rv` can still be told.
     pub(super) fn knows_since(&self, rv: u64) -> bool {
-        self.rings.births.evicted_rv() <= rv && self.rings.graves.evicted_rv() <= rv
+        let rings = &self.rings;
+        rings.births.evicted_rv() <= rv && rings.graves.evicted_rv() <= rv && rings.relabelled <= rv
     }
 
     /// A step of a cursor of pods that wants to have changes merged, before or instead of one along the ring. `None` when
@@ -209,7 +211,7 @@ impl Mirror {
         if !is_under_way && !self.is_far_behind(cursor) {
             return Ok(None);
         }
-        if is_under_way && self.rings.graves.evicted_rv() > cursor.rv {
+        if is_under_way && (self.rings.graves.evicted_rv() > cursor.rv || self.rings.relabelled > cursor.rv) {
             return Err(expired);
         }
         if !is_under_way {
@@ -251,16 +253,17 @@ impl Mirror {
         let mut told = told.unwrap_or_else(|| Told { through: cursor.rv, jobs: BTreeMap::new() });
         // What was followed along the ring was noted there.
         let from = told.through.max(cursor.rv);
-        if self.rings.births.evicted_rv() > from || self.rings.graves.evicted_rv() > cursor.rv {
+        let rings = &self.rings;
+        if rings.births.evicted_rv() > from || rings.graves.evicted_rv().max(rings.relabelled) > cursor.rv {
             return None;
         }
-        let doc = |job| {
-            let living = self.jobs.get(&job).map(|entry| &entry.doc);
-            living.or_else(|| Some(&self.rings.graves.get(job)?.doc))
+        let known = |job| {
+            let living = self.jobs.get(&job).map(|entry| (&entry.doc, &entry.pods));
+            living.or_else(|| self.rings.graves.get(job).map(|grave| (&grave.doc, &grave.pods)))
         };
-        told.jobs.retain(|job, _| doc(*job).is_some());
+        told.jobs.retain(|job, _| known(*job).is_some());
         for (job, first) in self.rings.births.after(from) {
-            if doc(job).is_some_and(|doc| cursor.filter.takes_job(doc)) {
+            if known(job).is_some_and(|(doc, pods)| cursor.filter.takes_any_of(doc, pods)) {
                 told.jobs.entry(job).or_insert_with(|| New { first, told: Vec::new() });
             }
         }
@@ -277,11 +280,13 @@ impl Mirror {
 
     /// The first Job from this number on that the filter takes.
     fn job_from(&self, filter: &Filter, from: JobId) -> Option<(JobId, &JobEntry)> {
-        let takes = |entry: &&JobEntry| entry.record.id >= from && filter.takes_job(&entry.doc);
+        let takes = |entry: &&JobEntry| entry.record.id >= from && filter.takes_any_of(&entry.doc, &entry.pods);
         let found = match (filter.job, &filter.named) {
             (Some(job), _) => self.jobs.get(&job).map(Box::as_ref).filter(takes),
             (None, Some(name)) => {
-                let named = self.jobs_named(filter.namespace.as_deref(), name);
+                let namespace = filter.namespace.as_deref();
+                let orphans = self.orphans_named(namespace, |orphan| *orphan == **name);
+                let named = self.jobs_named(namespace, name).chain(orphans);
                 named.filter(takes).min_by_key(|entry| entry.record.id)
             }
             (None, None) => self.jobs.range(from..).map(|(_, entry)| entry.as_ref()).find(takes),
@@ -308,7 +313,7 @@ impl Mirror {
                     None => Place::End,
                     Some((job, grave)) => {
                         let chunk = if job == from { chunk } else { 0 };
-                        if filter.takes_job(&grave.doc) {
+                        if filter.takes_any_of(&grave.doc, &grave.pods) {
                             looked += gather.chunk(&grave.pods, chunk, |record| grave.rv(record), max);
                         }
                         let next = behind(job, chunk, grave.pods.chunks.len());
@@ -336,10 +341,10 @@ impl Mirror {
             }
             let Some(key) = keys.pop() else { return true };
             cursor.rv = cursor.rv.max(key.rv);
-            let Some(pod) = self.pod_at(key) else { continue };
+            let Some(pod) = self.pod_at(key).filter(|pod| cursor.filter.takes_pod(pod)) else { continue };
             let is_gone = pod.record.has(PodRecord::REMOVED);
             let kind = if is_gone { ChangeKind::Deleted } else { ChangeKind::Modified };
-            // What a selector sees of a pod stays as it is, for cursors that have changes merged.
+            // What a selector sees of it is what it saw.
             let before = Some(Object::Pod(pod.clone()));
             changes.extend(told.correct(Change { rv: key.rv, kind, object: Object::Pod(pod), before }));
         }

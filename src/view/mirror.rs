@@ -12,7 +12,7 @@ use super::pods::{PodStep, Pods, place_of};
 use super::ring::{Entry, Ring};
 use super::watch::ChangeKind;
 use crate::base::{JobId, PodNames, Time, Uid, UidKey};
-use crate::model::{Batch, DocWrite, Event, Fact, IndexRun, JobRecord, JobStatus, Kind, PodRecord};
+use crate::model::{Batch, DocWrite, Event, Fact, IndexRun, JobRecord, JobStatus, Kind, PodMeta, PodRecord};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -50,9 +50,12 @@ pub(super) struct Rings {
     pub(super) events: Ring<EventObject>,
     pub(super) namespaces: Ring<PlainObject>,
     pub(super) classes: Ring<PlainObject>,
+    pub(super) nodes: Ring<PlainObject>,
     /// What is not in the mirror of changes that the ring of pods has dropped.
     pub(super) births: Births,
     pub(super) graves: Graves,
+    /// The last version at which a pod's labels changed, or one went that had others than its template's.
+    pub(super) relabelled: u64,
     pub(super) limits: Limits,
 }
 
@@ -62,12 +65,14 @@ impl Rings {
         Self {
             births: Births::new(rv, limits.births),
             graves: Graves::new(rv, limits.graves_bytes),
+            relabelled: rv,
             limits,
             jobs: Ring::new(rv, bytes_max),
             pods: Ring::new(rv, bytes_max),
             events: Ring::new(rv, bytes_max),
             namespaces: Ring::new(rv, bytes_max),
             classes: Ring::new(rv, bytes_max),
+            nodes: Ring::new(rv, bytes_max),
         }
     }
 }
@@ -84,23 +89,23 @@ pub(super) struct Dirty {
     pub(super) events_after: u64,
 }
 
-/// The documents of Jobs and their versions, by namespace and name.
-pub(super) type Heads = BTreeMap<(Arc<str>, Arc<str>), (u64, Arc<str>)>;
+/// The documents of Jobs and their versions.
+pub(super) type Heads = BTreeMap<JobId, (u64, Arc<str>)>;
 
 /// Where the documents of Jobs come from while facts are applied.
 #[derive(Debug)]
 pub(super) enum Docs<'a> {
     /// The documents of the same batch, by version.
     Batch(BTreeMap<u64, &'a DocWrite>),
-    /// Head state, by namespace and name: facts are replayed.
+    /// Head state: facts are replayed.
     Heads(&'a Heads),
 }
 
 impl Docs<'_> {
-    fn of_new_job(&self, rv: u64, namespace: &Arc<str>, name: &Arc<str>) -> (u64, Arc<str>) {
+    fn of_new_job(&self, rv: u64, job: JobId) -> (u64, Arc<str>) {
         let found = match self {
             Docs::Batch(docs) => docs.get(&rv).and_then(|doc| Some((rv, doc.json.clone()?))),
-            Docs::Heads(heads) => heads.get(&(Arc::clone(namespace), Arc::clone(name))).cloned(),
+            Docs::Heads(heads) => heads.get(&job).cloned(),
         };
         // A replayed Job that is gone by now has no document; its `JobRemoved` follows before anyone reads.
         found.unwrap_or_else(|| (0, Arc::from("")))
@@ -118,9 +123,12 @@ pub(super) struct Mirror {
     pub(super) gone: BTreeMap<JobId, JobRecord>,
     /// Jobs by namespace and name.
     pub(super) names: BTreeMap<Arc<str>, BTreeMap<Arc<str>, JobId>>,
+    /// The Jobs that are gone while their pods were kept, by namespace and name. They are in `jobs` and not in `names`.
+    pub(super) orphans: BTreeMap<Arc<str>, BTreeSet<(Arc<str>, JobId)>>,
     pub(super) uids: BTreeMap<Uid, JobId>,
     pub(super) namespaces: BTreeMap<Arc<str>, PlainObject>,
     pub(super) classes: BTreeMap<Arc<str>, PlainObject>,
+    pub(super) nodes: BTreeMap<Arc<str>, PlainObject>,
     pub(super) events: EventLog,
     pub(super) rings: Rings,
     pub(super) dirty: Dirty,
@@ -134,9 +142,11 @@ impl Mirror {
             jobs: BTreeMap::new(),
             gone: BTreeMap::new(),
             names: BTreeMap::new(),
+            orphans: BTreeMap::new(),
             uids: BTreeMap::new(),
             namespaces: BTreeMap::new(),
             classes: BTreeMap::new(),
+            nodes: BTreeMap::new(),
             events: EventLog::default(),
             rings,
             dirty: Dirty::default(),
@@ -187,21 +197,43 @@ impl Mirror {
             Fact::PodsStopping { at, ordinals, .. } => {
                 self.step(rv, job, ordinals.iter().map(|ordinal| (*ordinal, PodStep::Stopping(*at))));
             }
+            Fact::PodsDeleted { at, pods, .. } => {
+                self.step(rv, job, pods.iter().map(|pod| (pod.ordinal, PodStep::Deleted(*at, pod))));
+            }
+            Fact::EndedPodsRemoved { ordinals, .. } => self.remove_ended(rv, *ordinals, job),
+            Fact::JobOrphaned { ordinals, .. } => self.orphan_job(rv, *ordinals, job, before),
+            Fact::PodChanged { ordinal, meta, .. } => {
+                self.step(rv, job, std::iter::once((*ordinal, PodStep::Changed(meta.as_deref()))));
+            }
+            Fact::PodUngated { ordinal, .. } => {
+                self.step(rv, job, std::iter::once((*ordinal, PodStep::Ungated)));
+            }
             Fact::PodsEnded { ends, .. } => {
                 self.step(rv, job, ends.iter().map(|end| (end.ordinal, PodStep::Ended(end))))
             }
             Fact::PodsRemoved { ordinals, .. } => {
                 self.step(rv, job, ordinals.iter().map(|ordinal| (*ordinal, PodStep::Removed)));
             }
+            Fact::PodsReleased { ordinals, .. } => {
+                self.step(rv, job, ordinals.iter().map(|ordinal| (*ordinal, PodStep::Released)));
+            }
+            Fact::ContainersExited { exits, .. } => {
+                self.step(rv, job, exits.iter().map(|exit| (exit.ordinal, PodStep::ContainerExited(exit))));
+            }
+            Fact::ContainersRestarted { ordinals, .. } => {
+                self.step(rv, job, ordinals.iter().map(|ordinal| (*ordinal, PodStep::ContainerRestarted)));
+            }
             Fact::JobRemoved { ordinals, .. } => self.remove_job(rv, *ordinals, job, before),
-            Fact::PriorityResolved { .. } | Fact::NoRoom { .. } => {
-                let (doc, placement) = (&entry.doc, entry.record.placement.clone());
-                entry.doc = Arc::new(JobDoc::new(Arc::clone(&doc.key), doc.rv, Arc::clone(&doc.json), placement));
+            Fact::PriorityResolved { .. } | Fact::NoRoom { .. } | Fact::Unplaced { .. } => {
+                entry.doc = Arc::new(entry.doc.placed(entry.record.placement.clone()));
             }
             Fact::JobCreated { .. }
             | Fact::JobStarted { .. }
             | Fact::BackoffSet { .. }
             | Fact::ConditionSet { .. }
+            | Fact::IndexesLimited { .. }
+            | Fact::IndexesCut { .. }
+            | Fact::IndexesRerun { .. }
             | Fact::Recorded { .. }
             | Fact::DocWritten
             | Fact::EventsExpired { .. } => {}
@@ -210,7 +242,7 @@ impl Mirror {
 
     fn create_job(&mut self, rv: u64, fact: &Fact, docs: &Docs<'_>) {
         let record = JobRecord::created_by(fact, rv).expect("the caller looked at the fact");
-        let head = docs.of_new_job(rv, &record.namespace, &record.name);
+        let head = docs.of_new_job(rv, record.id);
         let weight = head.1.len();
         self.dirty.jobs.insert(record.id);
         let object = self.insert_job(record, head, Arc::default(), Pods::default()).object();
@@ -225,8 +257,13 @@ impl Mirror {
         pods: Pods,
     ) -> &JobEntry {
         let id = record.id;
-        let names = self.names.entry(Arc::clone(&record.namespace)).or_default();
-        names.insert(Arc::clone(&record.name), id);
+        if record.placement.orphaned {
+            let orphans = self.orphans.entry(Arc::clone(&record.namespace)).or_default();
+            orphans.insert((Arc::clone(&record.name), id));
+        } else {
+            let names = self.names.entry(Arc::clone(&record.namespace)).or_default();
+            names.insert(Arc::clone(&record.name), id);
+        }
         self.uids.insert(record.uid, id);
         let key = Arc::new(key_of(&record, self.uid_key));
         let doc = Arc::new(JobDoc::new(key, doc_rv, json, record.placement.clone()));
@@ -251,7 +288,7 @@ impl Mirror {
         for before in entry.pods.objects(&entry.doc) {
             let rv = first_rv + u64::from(before.record.ordinal);
             let object = before.removed(rv);
-            let weight = object.message.as_ref().map_or(0, |text| text.len());
+            let weight = object.extra_bytes();
             self.rings.pods.push(Entry { rv, kind: ChangeKind::Deleted, object, before: Some(before), weight });
         }
         // From here on only the rings keep the document and the status alive.
@@ -261,6 +298,48 @@ impl Mirror {
         let rv = object.rv;
         self.rings.jobs.push(Entry { rv, kind: ChangeKind::Deleted, object, before: Some(before), weight });
         self.rings.graves.push(entry.doc, entry.pods, first_rv);
+    }
+
+    /// The Job is gone and its pods are not: what they have of its document is kept with them.
+    fn orphan_job(&mut self, first_rv: u64, ordinals: u32, job: JobId, before: JobObject) {
+        let Some(entry) = self.jobs.get_mut(&job) else { return };
+        let record = &entry.record;
+        entry.doc = Arc::new(entry.doc.placed(record.placement.clone()));
+        let (namespace, name) = (Arc::clone(&record.namespace), Arc::clone(&record.name));
+        let there: Vec<u32> = entry.pods.objects(&entry.doc).map(|pod| pod.record.ordinal).collect();
+        self.orphans.entry(Arc::clone(&namespace)).or_default().insert((Arc::clone(&name), job));
+        if let Some(names) = self.names.get_mut(&namespace) {
+            // A later Job may have taken the name, when facts are replayed.
+            if names.get(&name) == Some(&job) {
+                names.remove(&name);
+            }
+            if names.is_empty() {
+                self.names.remove(&namespace);
+            }
+        }
+        for ordinal in there {
+            self.step(first_rv + u64::from(ordinal), job, std::iter::once((ordinal, PodStep::Orphaned)));
+        }
+        let rv = first_rv + u64::from(ordinals);
+        let weight = before.doc.bytes() + status_bytes(&before.status);
+        let object = JobObject { rv, ..before.clone() };
+        self.rings.jobs.push(Entry { rv, kind: ChangeKind::Deleted, object, before: Some(before), weight });
+    }
+
+    /// The Job's pods that have ended are gone.
+    fn remove_ended(&mut self, first_rv: u64, ordinals: u32, job: JobId) {
+        let Some(entry) = self.jobs.get(&job) else { return };
+        // A pod that left the Job is not the Job's to delete.
+        let is_owned = |pod: &PodObject| {
+            let meta = pod.mark.as_deref().and_then(|mark| mark.meta.as_deref());
+            meta.is_none_or(|meta| !PodMeta::read(meta).owner_references.is_empty())
+        };
+        let ended = entry.pods.objects(&entry.doc).filter(|pod| pod.record.is_terminal() && is_owned(pod));
+        let ended: Vec<u32> = ended.map(|pod| pod.record.ordinal).collect();
+        debug_assert!(ended.last().is_none_or(|last| *last < ordinals), "a pod has no version to go at");
+        for ordinal in ended {
+            self.step(first_rv + u64::from(ordinal), job, std::iter::once((ordinal, PodStep::Removed)));
+        }
     }
 
     /// Takes a Job out; its record stays for as long as an Event is about it.
@@ -276,6 +355,9 @@ impl Mirror {
                 self.names.remove(&record.namespace);
             }
         }
+        if let Some(orphans) = self.orphans.get_mut(&record.namespace) {
+            orphans.remove(&(Arc::clone(&record.name), job));
+        }
         self.uids.remove(&record.uid);
         self.dirty.removed.insert(job);
         self.dirty.jobs.remove(&job);
@@ -288,16 +370,10 @@ impl Mirror {
         Some(entry)
     }
 
-    /// Takes out the folded Jobs that were gone already and are kept for their Events: they have no document, or a later
-    /// Job has taken their name.
+    /// Takes out the folded Jobs that were gone already and are kept for their Events: they have no document.
     pub(super) fn bury_missing(&mut self) {
-        let is_there = |entry: &JobEntry| {
-            let names = self.names.get(&entry.record.namespace);
-            !entry.doc.json.is_empty()
-                && names.and_then(|names| names.get(&entry.record.name)) == Some(&entry.record.id)
-        };
-        let missing: Vec<JobId> =
-            self.jobs.values().filter(|entry| !is_there(entry)).map(|entry| entry.record.id).collect();
+        let missing = self.jobs.values().filter(|entry| entry.doc.json.is_empty());
+        let missing: Vec<JobId> = missing.map(|entry| entry.record.id).collect();
         missing.into_iter().for_each(|job| drop(self.bury(job)));
     }
 
@@ -310,7 +386,10 @@ impl Mirror {
             let rv = rv + nth as u64;
             let record = PodRecord::new(job, ordinal, index, at, rv);
             entry.pods.push(record, first + count - ordinal);
-            let object = PodObject { record, message: None, stop: None, job: Arc::clone(&entry.doc) };
+            let failures = entry.record.failures_of(index);
+            entry.pods.set_failures(ordinal, failures);
+            let job = Arc::clone(&entry.doc);
+            let object = PodObject { record, message: None, mark: None, failures, restarts: None, job };
             self.rings.pods.push(Entry { rv, kind: ChangeKind::Added, object, before: None, weight: 0 });
         }
         let chunk = |ordinal: u32| ordinal / crate::model::CHUNK_PODS;
@@ -329,8 +408,12 @@ impl Mirror {
                 self.dirty.chunks.insert((job, number));
             }
             let kind = if after.record.has(PodRecord::REMOVED) { ChangeKind::Deleted } else { ChangeKind::Modified };
-            let weight = after.message.as_ref().map_or(0, |text| text.len());
-            self.rings.pods.push(Entry { rv, kind, object: after, before: Some(before), weight });
+            let weight = after.extra_bytes();
+            let entry = Entry { rv, kind, object: after, before: Some(before), weight };
+            if entry.is_relabelled() {
+                self.rings.relabelled = rv;
+            }
+            self.rings.pods.push(entry);
         }
     }
 
@@ -361,12 +444,17 @@ impl Mirror {
 
     /// The objects of a kind that are only documents.
     pub(super) fn plain(&self, kind: Kind) -> &BTreeMap<Arc<str>, PlainObject> {
-        if kind == Kind::PriorityClass { &self.classes } else { &self.namespaces }
+        match kind {
+            Kind::PriorityClass => &self.classes,
+            Kind::Node => &self.nodes,
+            Kind::Namespace | Kind::Job => &self.namespaces,
+        }
     }
 
     fn write_plain(&mut self, write: &DocWrite) {
         let (objects, ring) = match write.kind {
             Kind::PriorityClass => (&mut self.classes, &mut self.rings.classes),
+            Kind::Node => (&mut self.nodes, &mut self.rings.nodes),
             Kind::Namespace | Kind::Job => (&mut self.namespaces, &mut self.rings.namespaces),
         };
         let before = objects.get(&write.name).cloned();
@@ -402,5 +490,9 @@ fn key_of(record: &JobRecord, uid_key: UidKey) -> JobKey {
 
 /// About what a status takes beside its struct, bytes.
 fn status_bytes(status: &JobStatus) -> usize {
-    size_of::<JobStatus>() + status.completed.bytes() + status.conditions.iter().map(|c| c.message.len()).sum::<usize>()
+    let failed = status.failed_indexes.as_ref().map_or(0, |failed| failed.bytes());
+    size_of::<JobStatus>()
+        + status.completed.bytes()
+        + failed
+        + status.conditions.iter().map(|c| c.message.len()).sum::<usize>()
 }

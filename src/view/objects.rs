@@ -5,7 +5,7 @@
 use super::doc::{JobDoc, JobKey, PlainDoc};
 use super::render;
 use crate::base::{Time, Uid};
-use crate::model::{Event, EventNote, JobSpec, JobStatus, PodRecord};
+use crate::model::{Event, EventNote, IndexFailures, JobSpec, JobStatus, PodMark, PodMeta, PodRecord, Restarts};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,8 +30,12 @@ pub struct PodObject {
     pub record: PodRecord,
     /// `state.waiting.message` or `state.terminated.message`.
     pub message: Option<Arc<str>>,
-    /// When it was told to stop.
-    pub stop: Option<Time>,
+    /// What only few pods have.
+    pub mark: Option<Arc<PodMark>>,
+    /// Earlier failures of its index, of a Job that limits them.
+    pub failures: IndexFailures,
+    /// What is kept of its container's restarts.
+    pub restarts: Option<Arc<Restarts>>,
     /// Its Job as it is now.
     pub job: Arc<JobDoc>,
 }
@@ -112,10 +116,49 @@ impl PodObject {
     /// The value of a label, `None` when it has no such label.
     #[must_use]
     pub fn label(&self, key: &str) -> Option<Cow<'_, str>> {
+        if let Some(meta) = self.mark.as_deref().and_then(|mark| mark.meta.as_deref()) {
+            return Some(Cow::Owned(PodMeta::read(meta).labels.remove(key)?));
+        }
         match self.record.index() {
             Some(index) if key == render::INDEX_KEY => Some(Cow::Owned(index.to_string())),
             _ => self.job.parsed().spec.template.labels.get(key).map(|value| Cow::Borrowed(value.as_str())),
         }
+    }
+
+    /// Whether its metadata may be other than its template says.
+    pub(super) fn has_own_metadata(&self) -> bool {
+        self.mark.as_ref().is_some_and(|mark| mark.meta.is_some())
+    }
+
+    /// About what it takes beside its struct, bytes.
+    pub(super) fn extra_bytes(&self) -> usize {
+        let meta = self.mark.as_ref().and_then(|mark| mark.meta.as_ref()).map_or(0, |meta| meta.len());
+        self.message.as_ref().map_or(0, |text| text.len()) + meta
+    }
+
+    /// What clients can change of its metadata, as the template says it.
+    #[must_use]
+    pub fn template_meta(&self) -> PodMeta {
+        let template = Self { mark: None, ..self.clone() };
+        let mut text = String::new();
+        render::pod_metadata(&template, &mut text);
+        let mut meta = PodMeta::read(&text);
+        meta.finalizers.clear();
+        meta
+    }
+
+    /// Whether a node was found for it.
+    #[must_use]
+    pub fn is_placed(&self) -> bool {
+        !render::is_queued(&self.record) || (self.job.placement.unplaced.is_none() && !self.is_gated())
+    }
+
+    /// Whether it waits for clients to remove its scheduling gates.
+    #[must_use]
+    pub fn is_gated(&self) -> bool {
+        let has_gates = || self.job.spec().template.needs.as_ref().is_some_and(|needs| !needs.gates.is_empty());
+        let is_ungated = || self.mark.as_deref().is_some_and(|mark| mark.ungated);
+        render::is_queued(&self.record) && has_gates() && !is_ungated()
     }
 
     /// A scalar of its spec that a selector may ask for: `restartPolicy`, `schedulerName`, `serviceAccountName` or
@@ -148,7 +191,7 @@ impl EventObject {
     #[must_use]
     pub fn involved(&self) -> (&'static str, &'static str, Cow<'_, str>, Uid) {
         match self.event.note {
-            EventNote::FailedScheduling { ordinal, index } => {
+            EventNote::FailedScheduling { ordinal, index } | EventNote::Unschedulable { ordinal, index, .. } => {
                 let uid = self.job.uid_key.pod_uid(self.job.id, ordinal);
                 ("Pod", "v1", Cow::Owned(self.job.pod_name(ordinal, index)), uid)
             }
@@ -160,7 +203,7 @@ impl EventObject {
     #[must_use]
     pub fn component(&self) -> &'static str {
         match self.event.note {
-            EventNote::FailedScheduling { .. } => "default-scheduler",
+            EventNote::FailedScheduling { .. } | EventNote::Unschedulable { .. } => "default-scheduler",
             _ => "job-controller",
         }
     }

@@ -6,7 +6,10 @@
 use super::doc::JobDoc;
 use super::objects::PodObject;
 use crate::base::{JobId, NO_INDEX, Time};
-use crate::model::{CHUNK_PODS, Chunk, EngineKind, Phase, PodEnd, PodRecord, Waiting};
+use crate::model::{
+    CHUNK_PODS, Chunk, ContainerExit, Counted, DeletedPod, EngineKind, IndexFailures, LogExtent, Phase, PodEnd,
+    PodMark, PodRecord, Reason, Restarts, Waiting,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,7 +17,19 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Extra {
     pub(super) message: Option<Arc<str>>,
-    pub(super) stop: Option<Time>,
+    pub(super) mark: Option<Arc<PodMark>>,
+    pub(super) failures: IndexFailures,
+    pub(super) restarts: Option<Arc<Restarts>>,
+}
+
+impl Extra {
+    /// What a pod has beside its record, if it has anything.
+    fn of(pod: &PodObject) -> Option<Self> {
+        let PodObject { message, mark, failures, restarts, .. } = pod;
+        let (message, mark, restarts) = (message.clone(), mark.clone(), restarts.clone());
+        let extra = Self { message, mark, failures: *failures, restarts };
+        (extra != Self::default()).then_some(extra)
+    }
 }
 
 /// Up to [`CHUNK_PODS`] pods with neighbouring ordinals.
@@ -31,8 +46,14 @@ impl PodChunk {
         for (ordinal, message) in &chunk.messages {
             extras.entry(*ordinal).or_default().message = Some(Arc::from(&**message));
         }
-        for (ordinal, stop) in &chunk.stops {
-            extras.entry(*ordinal).or_default().stop = Some(*stop);
+        for (ordinal, mark) in &chunk.marks {
+            extras.entry(*ordinal).or_default().mark = Some(Arc::new(mark.clone()));
+        }
+        for (ordinal, failures) in &chunk.failures {
+            extras.entry(*ordinal).or_default().failures = *failures;
+        }
+        for (ordinal, restarts) in &chunk.restarts {
+            extras.entry(*ordinal).or_default().restarts = Some(Arc::new(restarts.clone()));
         }
         Self { records: chunk.records.clone(), extras }
     }
@@ -44,7 +65,9 @@ impl PodChunk {
             number,
             records: self.records.clone(),
             messages: self.extras.iter().filter_map(of).collect(),
-            stops: self.extras.iter().filter_map(|(ordinal, extra)| Some((*ordinal, extra.stop?))).collect(),
+            marks: self.extras.iter().filter_map(mark_of).collect(),
+            failures: self.extras.iter().filter_map(failures_of).collect(),
+            restarts: self.extras.iter().filter_map(restarts_of).collect(),
         }
     }
 
@@ -60,14 +83,22 @@ impl PodChunk {
     /// The pod at `place`, as it is now.
     pub(super) fn object(&self, place: usize, job: &Arc<JobDoc>) -> PodObject {
         let record = self.records[place];
-        let extra = self.extras.get(&record.ordinal);
-        PodObject {
-            record,
-            message: extra.and_then(|extra| extra.message.clone()),
-            stop: extra.and_then(|extra| extra.stop),
-            job: Arc::clone(job),
-        }
+        let Extra { message, mark, failures, restarts } = self.extras.get(&record.ordinal).cloned().unwrap_or_default();
+        PodObject { record, message, mark, failures, restarts, job: Arc::clone(job) }
     }
+}
+
+fn mark_of((ordinal, extra): (&u32, &Extra)) -> Option<(u32, PodMark)> {
+    Some((*ordinal, PodMark::clone(extra.mark.as_deref()?)))
+}
+
+fn failures_of((ordinal, extra): (&u32, &Extra)) -> Option<(u32, IndexFailures)> {
+    (extra.failures != IndexFailures::default()).then_some((*ordinal, extra.failures))
+}
+
+/// What is kept of a pod whose container was started again.
+pub(super) fn restarts_of((ordinal, extra): (&u32, &Extra)) -> Option<(u32, Restarts)> {
+    Some((*ordinal, Restarts::clone(extra.restarts.as_ref()?)))
 }
 
 /// The chunk and the place in it of an ordinal.
@@ -87,7 +118,15 @@ pub(super) enum PodStep<'a> {
     Started(Time, EngineKind),
     Waiting(&'a Waiting),
     Stopping(Time),
+    Deleted(Time, &'a DeletedPod),
+    /// Its Job is gone and it is kept: the part of it that changed is the Job's.
+    Orphaned,
+    Changed(Option<&'a str>),
+    Ungated,
     Ended(&'a PodEnd),
+    Released,
+    ContainerExited(&'a ContainerExit),
+    ContainerRestarted,
     Removed,
 }
 
@@ -124,10 +163,28 @@ impl Pods {
         }
     }
 
+    /// Whether a client changed the metadata of any pod, or may have.
+    pub(super) fn has_marks(&self) -> bool {
+        self.chunks.iter().any(|chunk| !chunk.extras.is_empty())
+    }
+
+    /// What is marked of pods that are there.
+    pub(super) fn marks(&self) -> impl Iterator<Item = (u32, PodMark)> + '_ {
+        self.chunks.iter().flat_map(|chunk| chunk.extras.iter().filter_map(mark_of))
+    }
+
     pub(super) fn next_ordinal(&self) -> u32 {
         let Some(last) = self.chunks.last() else { return 0 };
         let full = u32::try_from(self.chunks.len() - 1).expect("ordinals are 32 bits");
         full * CHUNK_PODS + u32::try_from(last.records.len()).expect("a chunk is bounded")
+    }
+
+    /// Notes the earlier failures of its index that a new pod carries.
+    pub(super) fn set_failures(&mut self, ordinal: u32, failures: IndexFailures) {
+        if failures != IndexFailures::default() {
+            let chunk = Arc::make_mut(&mut self.chunks[place_of(ordinal).0]);
+            chunk.extras.entry(ordinal).or_default().failures = failures;
+        }
     }
 
     /// Appends a record; `more` is how many will follow at least, itself included.
@@ -160,10 +217,9 @@ impl Pods {
         after.apply(rv, step);
         chunk.records[place] = after.record;
         let is_gone = after.record.has(PodRecord::REMOVED);
-        if !is_gone && (after.message.is_some() || after.stop.is_some()) {
-            chunk.extras.insert(ordinal, Extra { message: after.message.clone(), stop: after.stop });
-        } else if before.message.is_some() || before.stop.is_some() {
-            chunk.extras.remove(&ordinal);
+        match Extra::of(&after).filter(|_| !is_gone) {
+            Some(extra) => _ = chunk.extras.insert(ordinal, extra),
+            None => _ = chunk.extras.remove(&ordinal),
         }
         Some((before, after))
     }
@@ -186,7 +242,9 @@ impl PodObject {
                 record.flags |= PodRecord::STARTED;
                 record.set_engine(engine);
                 record.start_delta_ms = at.since_ms_u32(record.created);
-                record.reason = crate::model::Reason::None;
+                record.reason = Reason::None;
+                // The log of the container before is not this one's.
+                record.log = LogExtent::default();
                 self.message = None;
             }
             PodStep::Waiting(waiting) => {
@@ -196,17 +254,84 @@ impl PodObject {
             }
             PodStep::Stopping(at) => {
                 record.flags |= PodRecord::STOPPING;
-                self.stop = Some(at);
+                self.mark().stop = Some(at);
+            }
+            PodStep::Deleted(at, pod) => {
+                record.flags |= PodRecord::STOPPING;
+                let mark = self.mark();
+                (mark.stop, mark.grace_s) = (Some(at), Some(pod.grace_s));
+                mark.evicted |= pod.evicted;
+            }
+            PodStep::Orphaned => {}
+            PodStep::Ungated => self.mark().ungated = true,
+            PodStep::Changed(meta) => {
+                self.mark().meta = meta.map(Box::from);
+                self.mark.take_if(|mark| **mark == PodMark::default());
             }
             PodStep::Ended(end) => self.end(end),
+            PodStep::Released => record.flags &= !PodRecord::HELD,
+            PodStep::ContainerExited(exit) => self.exit(exit),
+            PodStep::ContainerRestarted => {
+                record.reason = Reason::None;
+                if let Some(restarts) = &mut self.restarts {
+                    let restarts = Arc::make_mut(restarts);
+                    restarts.count = restarts.count.saturating_add(1);
+                    restarts.is_waiting = false;
+                }
+            }
             PodStep::Removed => record.flags |= PodRecord::REMOVED,
         }
+    }
+
+    /// The container ended, and is started again.
+    fn exit(&mut self, exit: &ContainerExit) {
+        let record = &mut self.record;
+        record.phase = Phase::Running;
+        record.flags &= !(PodRecord::STARTED | PodRecord::SMALL | PodRecord::LARGE);
+        if let Some(engine) = exit.terminated.engine {
+            record.set_engine(engine);
+        }
+        record.reason = Reason::CrashLoopBackOff;
+        record.log = exit.log;
+        self.message = None;
+        let before = self.restarts.as_ref();
+        self.restarts = Some(Arc::new(Restarts {
+            count: before.map_or(0, |before| before.count),
+            first_started: before.map_or(exit.terminated.started, |before| before.first_started),
+            back_off_ms: exit.back_off_ms,
+            is_waiting: true,
+            last: exit.terminated.clone(),
+        }));
+    }
+
+    fn mark(&mut self) -> &mut PodMark {
+        Arc::make_mut(self.mark.get_or_insert_default())
+    }
+
+    /// As it is when a client deletes it now.
+    #[must_use]
+    pub fn deleted_at(&self, at: Time, grace_s: u32) -> Self {
+        let mut deleted = self.clone();
+        let pod = DeletedPod { grace_s, ..DeletedPod::ended(self.record.ordinal) };
+        deleted.apply(self.record.rv, PodStep::Deleted(at, &pod));
+        deleted
+    }
+
+    /// As it is with other metadata.
+    #[must_use]
+    pub fn with_meta(&self, meta: Box<str>) -> Self {
+        let mut changed = self.clone();
+        changed.apply(self.record.rv, PodStep::Changed(Some(&meta)));
+        changed
     }
 
     fn end(&mut self, end: &PodEnd) {
         let record = &mut self.record;
         record.phase = if end.exit_code == 0 { Phase::Succeeded } else { Phase::Failed };
         record.flags |= PodRecord::STARTED | if end.disrupted { PodRecord::DISRUPTED } else { 0 };
+        if matches!(end.counted, Counted::Held | Counted::HeldIgnored) {
+            record.flags |= PodRecord::HELD;
+        }
         if let Some(engine) = end.engine {
             record.set_engine(engine);
         }

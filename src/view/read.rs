@@ -3,15 +3,15 @@
 //! Knows the lock: it is held while Arcs are cloned, never while anything is rendered. Invariant: the commit thread is the
 //! only caller of [`View::apply`] and [`View::fold`].
 
-use super::doc::JobDoc;
+use super::doc::{JobDoc, JobKey};
 use super::mirror::{Docs, JobEntry, Mirror};
 use super::objects::{EventObject, JobObject, Object, PlainObject, PodObject};
-use super::pods::Pods;
+use super::pods::{Pods, restarts_of};
 use super::ring::{Entry, Ring};
 use super::watch::{Change, Cursor, Expired, Filter, Topic};
 use crate::base::{JobId, PREFIX_MAX, SUFFIX_LEN, Uid};
-use crate::model::{Batch, JobRecord, Kind, PodRecord};
-use std::collections::BTreeMap;
+use crate::model::{Batch, JobRecord, Kind, PodMark, PodRecord, Restarts};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
@@ -23,7 +23,7 @@ pub struct View {
     /// The last version that is shown.
     rv: watch::Sender<u64>,
     /// The ends of the rings.
-    ends: [watch::Sender<u64>; 5],
+    ends: [watch::Sender<u64>; 6],
 }
 
 /// A Job as the controller takes it over at boot.
@@ -35,6 +35,10 @@ pub struct JobSnapshot {
     pub doc: Arc<JobDoc>,
     /// Its pods that have neither ended nor gone, in order of their ordinals.
     pub pods: Vec<PodRecord>,
+    /// What is marked of its pods that are there.
+    pub marks: Vec<(u32, PodMark)>,
+    /// What is kept of the pods whose container was started again, by ordinal; also of those that have ended.
+    pub restarts: BTreeMap<u32, Restarts>,
 }
 
 /// Pods at one version, made into objects one by one.
@@ -69,14 +73,22 @@ impl View {
 
     /// Shows a batch that is durable.
     pub fn apply(&self, batch: &Batch) {
-        let docs = batch.docs.iter().filter(|doc| doc.kind == Kind::Job).map(|doc| (doc.rv, doc)).collect();
+        let docs = batch.docs.iter().filter(|doc| doc.kind == Kind::Job);
+        let docs = docs.map(|doc| (doc.rv, doc)).collect();
         let (rv, ends) = {
             let mut mirror = self.write();
             mirror.apply(batch, &Docs::Batch(docs));
             let rings = &mirror.rings;
             (
                 mirror.rv,
-                [rings.jobs.end(), rings.pods.end(), rings.events.end(), rings.namespaces.end(), rings.classes.end()],
+                [
+                    rings.jobs.end(),
+                    rings.pods.end(),
+                    rings.events.end(),
+                    rings.namespaces.end(),
+                    rings.classes.end(),
+                    rings.nodes.end(),
+                ],
             )
         };
         for (sender, end) in self.ends.iter().zip(ends) {
@@ -110,7 +122,8 @@ impl View {
     #[must_use]
     pub fn job_by_uid(&self, uid: Uid) -> Option<JobObject> {
         let mirror = self.read();
-        Some(mirror.jobs.get(mirror.uids.get(&uid)?)?.object())
+        let entry = mirror.jobs.get(mirror.uids.get(&uid)?)?;
+        (!entry.record.placement.orphaned).then(|| entry.object())
     }
 
     /// The Jobs of a namespace or of all, in order of namespace and name, and the version at which they are so.
@@ -152,7 +165,7 @@ impl View {
     pub fn pods(&self, namespace: Option<&str>, job: Option<Uid>) -> (u64, PodList) {
         let mirror = self.read();
         let jobs = match job {
-            None => mirror.in_order(namespace).map(JobEntry::share).collect(),
+            None => mirror.with_pods(mirror.in_order(namespace), namespace, |_| true),
             Some(uid) => {
                 let entry = mirror.uids.get(&uid).and_then(|id| mirror.jobs.get(id)).map(Box::as_ref);
                 let is_in = |entry: &&JobEntry| namespace.is_none_or(|namespace| *entry.record.namespace == *namespace);
@@ -166,7 +179,10 @@ impl View {
     #[must_use]
     pub fn pods_of_jobs_named(&self, namespace: Option<&str>, name: &str) -> (u64, PodList) {
         let mirror = self.read();
-        (mirror.rv, PodList { jobs: mirror.jobs_named(namespace, name).map(JobEntry::share).collect() })
+        (
+            mirror.rv,
+            PodList { jobs: mirror.with_pods(mirror.jobs_named(namespace, name), namespace, |job| job == name) },
+        )
     }
 
     /// The Jobs of this name in a namespace or in all, and the version at which they are so.
@@ -180,7 +196,10 @@ impl View {
     #[must_use]
     pub fn pods_named(&self, namespace: Option<&str>, name: &str) -> (u64, Vec<PodObject>) {
         let mirror = self.read();
-        (mirror.rv, mirror.spaces(namespace).filter_map(|(namespace, _)| mirror.pod(namespace, name)).collect())
+        let spaces = mirror.spaces(namespace).map(|(namespace, _)| namespace);
+        let orphans = mirror.orphan_spaces(namespace).map(|(namespace, _)| namespace);
+        let spaces: BTreeSet<&Arc<str>> = spaces.chain(orphans).collect();
+        (mirror.rv, spaces.into_iter().filter_map(|namespace| mirror.pod(namespace, name)).collect())
     }
 
     /// The Events in a namespace or in all, oldest first, and the version at which they are so.
@@ -229,6 +248,8 @@ impl View {
             record: entry.record.clone(),
             doc: Arc::clone(&entry.doc),
             pods: entry.pods.chunks.iter().flat_map(|chunk| chunk.records.iter().filter(living).copied()).collect(),
+            marks: entry.pods.marks().collect(),
+            restarts: entry.pods.chunks.iter().flat_map(|chunk| chunk.extras.iter().filter_map(restarts_of)).collect(),
         };
         self.read().jobs.values().map(|entry| snapshot(entry)).collect()
     }
@@ -246,6 +267,7 @@ impl View {
             Topic::Events => (rings.events.seek(rv), rings.events.evicted_rv()),
             Topic::Namespaces => (rings.namespaces.seek(rv), rings.namespaces.evicted_rv()),
             Topic::PriorityClasses => (rings.classes.seek(rv), rings.classes.evicted_rv()),
+            Topic::Nodes => (rings.nodes.seek(rv), rings.nodes.evicted_rv()),
         };
         // Far behind, then.
         let merged = (topic == Topic::Pods && filter.merges && mirror.knows_since(rv)).then_some(0);
@@ -295,7 +317,7 @@ fn scan<T: Clone>(
     (at_rv, seq): (&mut u64, &mut u64),
     limit: usize,
     changes: &mut Vec<Change>,
-    mut takes: impl FnMut(&T) -> bool,
+    mut takes: impl FnMut(&Entry<T>) -> bool,
     wrap: impl Fn(T) -> Object,
 ) -> Result<bool, Expired> {
     let expired = Expired { wanted: *at_rv, oldest: ring.evicted_rv() };
@@ -307,7 +329,7 @@ fn scan<T: Clone>(
         *at_rv = entry.rv.max(*at_rv);
         *seq += 1;
         let Entry { rv, kind, .. } = *entry;
-        if takes(&entry.object) {
+        if takes(entry) {
             let object = wrap(entry.object.clone());
             changes.push(Change { rv, kind, object, before: entry.before.clone().map(&wrap) });
         }
@@ -329,9 +351,7 @@ impl Mirror {
         }
         let ring = &self.rings.pods;
         let Cursor { filter, rv, seq, .. } = cursor;
-        let mut takes = filter.takes_pods_of();
-        scan(ring, self.rv, (rv, seq), limit, changes, |pod| takes(&pod.job), Object::Pod)?;
-        drop(takes);
+        scan(ring, self.rv, (rv, seq), limit, changes, filter.takes_pods(), Object::Pod)?;
         cursor.correct(changes);
         Ok(changes.len() >= limit || cursor.seq >= ring.end())
     }
@@ -339,17 +359,20 @@ impl Mirror {
     fn poll_others(&self, cursor: &mut Cursor, limit: usize, changes: &mut Vec<Change>) -> Result<bool, Expired> {
         let Cursor { topic, filter, rv, seq, .. } = cursor;
         let (rings, shown, at) = (&self.rings, self.rv, (rv, seq));
-        let plain = |_: &PlainObject| filter.takes_plain();
+        let plain = |_: &Entry<PlainObject>| filter.takes_plain();
         match topic {
             Topic::Jobs => {
-                scan(&rings.jobs, shown, at, limit, changes, |job| filter.takes_key(&job.doc.key), Object::Job)
+                let takes = |entry: &Entry<JobObject>| filter.takes_key(&entry.object.doc.key);
+                scan(&rings.jobs, shown, at, limit, changes, takes, Object::Job)
             }
-            Topic::Pods => scan(&rings.pods, shown, at, limit, changes, |pod| filter.takes_job(&pod.job), Object::Pod),
+            Topic::Pods => scan(&rings.pods, shown, at, limit, changes, filter.takes_pods(), Object::Pod),
             Topic::Events => {
-                scan(&rings.events, shown, at, limit, changes, |event| filter.takes_key(&event.job), Object::Event)
+                let takes = |entry: &Entry<EventObject>| filter.takes_key(&entry.object.job);
+                scan(&rings.events, shown, at, limit, changes, takes, Object::Event)
             }
             Topic::Namespaces => scan(&rings.namespaces, shown, at, limit, changes, plain, Object::Plain),
             Topic::PriorityClasses => scan(&rings.classes, shown, at, limit, changes, plain, Object::Plain),
+            Topic::Nodes => scan(&rings.nodes, shown, at, limit, changes, plain, Object::Plain),
         }
     }
 
@@ -357,6 +380,45 @@ impl Mirror {
     fn in_order(&self, namespace: Option<&str>) -> impl Iterator<Item = &JobEntry> {
         let ids = self.spaces(namespace).flat_map(|(_, names)| names.values());
         ids.filter_map(|id| self.jobs.get(id)).map(Box::as_ref)
+    }
+
+    /// The pods of these Jobs, and of those that are gone while their pods were kept and whose names `takes` says yes to; in
+    /// order of namespace, name and number.
+    fn with_pods<'a>(
+        &self,
+        living: impl Iterator<Item = &'a JobEntry>,
+        namespace: Option<&str>,
+        takes: impl Fn(&str) -> bool,
+    ) -> Vec<(Arc<JobDoc>, Pods)> {
+        let mut jobs: Vec<(Arc<JobDoc>, Pods)> = living.map(JobEntry::share).collect();
+        let before = jobs.len();
+        jobs.extend(self.orphans_named(namespace, takes).map(JobEntry::share));
+        if jobs.len() > before {
+            jobs.sort_by(|(a, _), (b, _)| place_of_job(&a.key).cmp(&place_of_job(&b.key)));
+        }
+        jobs
+    }
+
+    /// The Jobs that are gone while their pods were kept and whose names `takes` says yes to.
+    pub(super) fn orphans_named(
+        &self,
+        namespace: Option<&str>,
+        takes: impl Fn(&str) -> bool,
+    ) -> impl Iterator<Item = &JobEntry> {
+        let orphans = self.orphan_spaces(namespace).flat_map(|(_, orphans)| orphans);
+        orphans.filter(move |(name, _)| takes(name)).filter_map(|(_, id)| self.jobs.get(id)).map(Box::as_ref)
+    }
+
+    /// The Jobs that are gone while their pods were kept, of a namespace or of all.
+    fn orphan_spaces(
+        &self,
+        namespace: Option<&str>,
+    ) -> impl Iterator<Item = (&Arc<str>, &BTreeSet<(Arc<str>, JobId)>)> {
+        let range = match namespace {
+            Some(one) => (Bound::Included(one), Bound::Included(one)),
+            None => (Bound::Unbounded, Bound::Unbounded),
+        };
+        self.orphans.range::<str, _>(range)
     }
 
     /// The Jobs of this name, in order of their namespaces.
@@ -377,6 +439,15 @@ impl Mirror {
     fn pod(&self, namespace: &str, name: &str) -> Option<PodObject> {
         let at = name.len().checked_sub(SUFFIX_LEN)?;
         let (prefix, suffix) = (name.get(..at)?, name.get(at..)?);
+        self.pod_of_living(namespace, name, prefix, suffix).or_else(|| {
+            let orphans = self.orphans.get(namespace)?;
+            orphans.iter().find_map(|(job, id)| {
+                if name.starts_with(&job[..job.len().min(PREFIX_MAX)]) { self.pod_of(*id, name, suffix) } else { None }
+            })
+        })
+    }
+
+    fn pod_of_living(&self, namespace: &str, name: &str, prefix: &str, suffix: &str) -> Option<PodObject> {
         let stem = prefix.strip_suffix('-').unwrap_or(prefix);
         let numbered = stem.rsplit_once('-').filter(|(_, index)| index.bytes().all(|byte| byte.is_ascii_digit()));
         let head = numbered.map_or(stem, |(job, _)| job);
@@ -386,12 +457,20 @@ impl Mirror {
         let cut =
             (prefix.len() == PREFIX_MAX).then(|| names.range::<str, _>((Bound::Included(head), Bound::Unbounded)));
         let longer = cut.into_iter().flatten().take_while(|(job, _)| job.starts_with(head)).map(|(_, id)| id);
-        exact.chain(longer).find_map(|id| {
-            let entry = self.jobs.get(id)?;
-            let ordinal = entry.doc.key.names.ordinal(suffix)?;
-            let record = entry.pods.get(ordinal)?;
-            let is_it = entry.doc.key.pod_name(ordinal, record.index) == name;
-            is_it.then(|| entry.pods.object(ordinal, &entry.doc))?
-        })
+        exact.chain(longer).find_map(|id| self.pod_of(*id, name, suffix))
     }
+
+    /// The pod of this name and suffix, if it is one of this Job's.
+    fn pod_of(&self, id: JobId, name: &str, suffix: &str) -> Option<PodObject> {
+        let entry = self.jobs.get(&id)?;
+        let ordinal = entry.doc.key.names.ordinal(suffix)?;
+        let record = entry.pods.get(ordinal)?;
+        let is_it = entry.doc.key.pod_name(ordinal, record.index) == name;
+        is_it.then(|| entry.pods.object(ordinal, &entry.doc))?
+    }
+}
+
+/// Where a Job's pods stand in a list of pods.
+pub(super) fn place_of_job(key: &JobKey) -> (&str, &str, JobId) {
+    (&key.namespace, &key.name, key.id)
 }

@@ -3,6 +3,7 @@
 //! Knows nothing of what it holds but its weight. Invariant: versions increase from the oldest entry to the newest, and
 //! every change above `evicted_rv` is still there.
 
+use super::objects::PodObject;
 use super::watch::ChangeKind;
 use std::collections::VecDeque;
 
@@ -20,6 +21,15 @@ pub(super) struct Entry<T> {
     pub(super) before: Option<T>,
     /// What the entry keeps alive beside itself, bytes.
     pub(super) weight: usize,
+}
+
+impl Entry<PodObject> {
+    /// Whether the pod has or had other metadata than its template says, and that changed or went with it.
+    pub(super) fn is_relabelled(&self) -> bool {
+        let meta = |pod: &PodObject| pod.mark.as_ref().and_then(|mark| mark.meta.clone());
+        let before = self.before.as_ref().and_then(meta);
+        before != meta(&self.object) || (before.is_some() && self.kind == ChangeKind::Deleted)
+    }
 }
 
 #[derive(Debug)]

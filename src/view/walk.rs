@@ -6,7 +6,8 @@
 use super::doc::JobDoc;
 use super::objects::PodObject;
 use super::pods::place_of;
-use super::read::PodList;
+use super::read::{PodList, place_of_job};
+use crate::base::JobId;
 use crate::model::{CHUNK_PODS, PodRecord};
 use std::sync::Arc;
 
@@ -24,6 +25,12 @@ impl PodList {
     #[must_use]
     pub fn job(&self, place: PodPlace) -> Option<&Arc<JobDoc>> {
         Some(&self.jobs.get(place.job)?.0)
+    }
+
+    /// Whether clients may have changed the labels of pods of the Job that comes next.
+    #[must_use]
+    pub fn has_marks(&self, place: PodPlace) -> bool {
+        self.jobs.get(place.job).is_some_and(|(_, pods)| pods.has_marks())
     }
 
     /// The next pod of the Job at `place`, which moves behind it. Without one, `place` moves to the next Job.
@@ -45,10 +52,10 @@ impl PodList {
 
     /// The place behind the pod with this ordinal of this Job, whether they are there or not.
     #[must_use]
-    pub fn place_behind(&self, namespace: &str, job: &str, ordinal: u32) -> PodPlace {
-        let wanted = (namespace, job);
-        let at = self.jobs.partition_point(|(doc, _)| (&*doc.key.namespace, &*doc.key.name) < wanted);
-        let is_it = self.jobs.get(at).is_some_and(|(doc, _)| (&*doc.key.namespace, &*doc.key.name) == wanted);
+    pub fn place_behind(&self, namespace: &str, job: &str, id: JobId, ordinal: u32) -> PodPlace {
+        let wanted = (namespace, job, id);
+        let at = self.jobs.partition_point(|(doc, _)| place_of_job(&doc.key) < wanted);
+        let is_it = self.jobs.get(at).is_some_and(|(doc, _)| place_of_job(&doc.key) == wanted);
         PodPlace { job: at, ordinal: if is_it { ordinal.saturating_add(1) } else { 0 } }
     }
 

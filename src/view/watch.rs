@@ -6,7 +6,9 @@
 
 use super::doc::{JobDoc, JobKey};
 use super::merge::Merge;
-use super::objects::Object;
+use super::objects::{Object, PodObject};
+use super::pods::Pods;
+use super::ring::Entry;
 use crate::base::JobId;
 use std::fmt;
 use std::sync::Arc;
@@ -24,6 +26,8 @@ pub enum Topic {
     Namespaces,
     /// PriorityClasses.
     PriorityClasses,
+    /// What clients wrote of the node.
+    Nodes,
 }
 
 /// Which objects of a topic a watcher wants; a client's selectors come on top.
@@ -38,7 +42,7 @@ pub struct Filter {
     /// Of pods: only those of Jobs that pass.
     pub test: Option<JobTest>,
     /// Of pods: a watcher that is far behind is told of each the state that it has now. What the client's selectors see of a
-    /// pod must stay as it is for as long as it lives.
+    /// pod must stay as it is for as long as it lives, unless clients change its metadata.
     pub merges: bool,
 }
 
@@ -53,19 +57,37 @@ impl fmt::Debug for JobTest {
 }
 
 impl Filter {
-    pub(super) fn takes_pods_of(&self) -> impl FnMut(&Arc<JobDoc>) -> bool {
+    pub(super) fn takes_pods(&self) -> impl FnMut(&Entry<PodObject>) -> bool {
         let mut last: Option<(*const JobDoc, bool)> = None;
-        move |doc| match last {
+        let mut takes_job = move |doc: &Arc<JobDoc>| match last {
             // Changes of a Job's pods come in runs.
             Some((at, is_taken)) if at == Arc::as_ptr(doc) => is_taken,
             _ => last.insert((Arc::as_ptr(doc), self.takes_job(doc))).1,
+        };
+        move |entry| {
+            let pods = || [Some(&entry.object), entry.before.as_ref()].into_iter().flatten();
+            let has_own = || pods().any(PodObject::has_own_metadata);
+            takes_job(&entry.object.job) || (has_own() && self.takes_name(&entry.object.job.key))
         }
+    }
+
+    /// Whether a pod can be wanted, whose labels may be others than its template's.
+    pub(super) fn takes_pod(&self, pod: &PodObject) -> bool {
+        self.takes_job(&pod.job) || (pod.has_own_metadata() && self.takes_name(&pod.job.key))
+    }
+
+    /// Whether any pods of a Job, whose labels may be others than its template's, can be wanted.
+    pub(super) fn takes_any_of(&self, doc: &JobDoc, pods: &Pods) -> bool {
+        self.takes_job(doc) || (self.takes_name(&doc.key) && pods.has_marks())
     }
 
     /// Whether the pods of a Job are wanted.
     pub(super) fn takes_job(&self, doc: &JobDoc) -> bool {
-        let is_named = self.named.as_deref().is_none_or(|name| *doc.key.name == *name);
-        is_named && self.takes_key(&doc.key) && self.test.as_ref().is_none_or(|test| (test.0)(doc))
+        self.takes_name(&doc.key) && self.test.as_ref().is_none_or(|test| (test.0)(doc))
+    }
+
+    fn takes_name(&self, key: &JobKey) -> bool {
+        self.named.as_deref().is_none_or(|name| *key.name == *name) && self.takes_key(key)
     }
 
     /// Whether a Job, or what is about it, is wanted.

@@ -87,7 +87,11 @@ pub(super) fn document(groups: &[GroupVersion], version: Aggregated) -> String {
 fn resource(resource: &ApiResource) -> Resource {
     let subresource = |subresource: &crate::api::resources::Subresource| Subresource {
         subresource: subresource.name,
-        response_kind: response_kind(subresource.kind),
+        response_kind: ResponseKind {
+            group: subresource.group_version.0,
+            version: subresource.group_version.1,
+            kind: subresource.kind,
+        },
         verbs: words(subresource.verbs),
     };
     Resource {

@@ -59,6 +59,10 @@ struct Resource {
     name: String,
     singular_name: &'static str,
     namespaced: bool,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    group: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    version: &'static str,
     kind: &'static str,
     verbs: Vec<&'static str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -102,6 +106,8 @@ pub(super) fn resources(group: &GroupVersion) -> String {
             name: resource.plural.to_owned(),
             singular_name: resource.singular,
             namespaced: resource.is_namespaced,
+            group: "",
+            version: "",
             kind: resource.kind,
             verbs: words(resource.verbs),
             short_names: resource.short_names,
@@ -112,6 +118,8 @@ pub(super) fn resources(group: &GroupVersion) -> String {
                 name: format!("{}/{}", resource.plural, subresource.name),
                 singular_name: "",
                 namespaced: resource.is_namespaced,
+                group: subresource.group_version.0,
+                version: subresource.group_version.1,
                 kind: subresource.kind,
                 verbs: words(subresource.verbs),
                 short_names: &[],

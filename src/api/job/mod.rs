@@ -29,7 +29,8 @@ use serde_json::Value;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 pub(super) use validate::{
-    label_value, qualified_name, validate_meta_of_cluster, validate_meta_update, validate_of_namespace,
+    label_value, qualified_name, validate_finalizers, validate_meta_of_cluster, validate_meta_update,
+    validate_of_namespace,
 };
 
 const JOB: Expected = Expected {
@@ -75,6 +76,9 @@ pub struct Stored<'a> {
     pub name: &'a str,
     /// The versions at which the object has this document: a change that was made from one of them is up to date.
     pub versions: RangeInclusive<u64>,
+    /// Of a Job: nothing of it runs, and it has not started or is shown as suspended, so that its template may change if it
+    /// is suspended.
+    pub is_idle: bool,
 }
 
 impl Stored<'_> {
@@ -229,7 +233,7 @@ fn replace(stored: &Stored<'_>, old: &Job, decoded: Decoded<Job>) -> Result<Admi
     job.metadata.resource_version = None;
     defaults::set_defaults(&mut job);
     defaults::prepare_update(&mut job, old);
-    refuse(&job, validate::validate_update(&job, old))?;
+    refuse(&job, validate::validate_update(&job, old, stored.is_idle))?;
     let changed = !canonical::semantic_eq(&job.spec, &old.spec);
     if changed {
         job.metadata.generation = job.metadata.generation.map(|generation| generation.saturating_add(1));

@@ -5,7 +5,10 @@
 //! Invariant: what passes here has a `model::JobSpec`.
 
 use crate::api::field::{FieldErrors, quoted};
-use crate::model::{FUEL_ANNOTATION, FieldPath};
+use crate::model::{
+    BACKOFF_BASE_ANNOTATION, BACKOFF_MAX_ANNOTATION, BackoffDelays, FUEL_ANNOTATION, FieldPath, duration_ms,
+};
+use crate::view::NODE_NAME;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
@@ -73,6 +76,10 @@ fn is_foreign_or_fuel(key: &str) -> bool {
     is_foreign(key) || key == FUEL_ANNOTATION
 }
 
+fn is_foreign_or_backoff(key: &str) -> bool {
+    is_foreign(key) || key == BACKOFF_BASE_ANNOTATION || key == BACKOFF_MAX_ANNOTATION
+}
+
 /// Every path of a Job, `[]` for an item of a list. Grouped by object.
 const TABLE: &[(&str, Rule)] = &[
     ("apiVersion", Kept),
@@ -87,37 +94,29 @@ const TABLE: &[(&str, Rule)] = &[
     ("metadata.deletionGracePeriodSeconds", Kept),
     ("metadata.generation", Kept),
     ("metadata.labels", Kept),
-    ("metadata.annotations", Keys(is_foreign, "an annotation of this name")),
+    ("metadata.annotations", Keys(is_foreign_or_backoff, "an annotation of this name")),
     // The server drops these two before it stores a Job.
     ("metadata.managedFields", Kept),
     ("metadata.selfLink", Kept),
-    ("metadata.finalizers", Refused("finalizers")),
+    ("metadata.finalizers", Kept),
     ("metadata.ownerReferences", Refused("garbage collection by owner")),
     ("spec", Inside),
     ("spec.activeDeadlineSeconds", Kept),
     ("spec.backoffLimit", Kept),
-    ("spec.backoffLimitPerIndex", Refused("a back-off limit for each index")),
+    ("spec.backoffLimitPerIndex", Kept),
     ("spec.completionMode", Kept),
     ("spec.completions", AtMost(COMPLETIONS_MAX)),
-    (
-        "spec.managedBy",
-        When(|value| is_word(value, "kubernetes.io/job-controller"), "Jobs managed by another controller"),
-    ),
+    ("spec.managedBy", Kept),
     ("spec.manualSelector", When(is_false, "selectors of one's own")),
-    ("spec.maxFailedIndexes", Refused("a limit on failed indexes")),
+    ("spec.maxFailedIndexes", Kept),
     ("spec.parallelism", AtMost(COMPLETIONS_MAX)),
-    ("spec.podFailurePolicy", Inside),
-    ("spec.podFailurePolicy.rules", Inside),
-    ("spec.podFailurePolicy.rules[]", Inside),
-    ("spec.podFailurePolicy.rules[].action", When(|value| !is_word(value, "FailIndex"), "failing a single index")),
-    ("spec.podFailurePolicy.rules[].onExitCodes", Kept),
-    ("spec.podFailurePolicy.rules[].onPodConditions", Refused("rules about pod conditions")),
+    ("spec.podFailurePolicy", Kept),
     ("spec.podReplacementPolicy", Kept),
     ("spec.selector", Kept),
-    ("spec.successPolicy", Refused("success policies")),
-    ("spec.suspend", When(is_false, "suspended Jobs")),
+    ("spec.successPolicy", Kept),
+    ("spec.suspend", Kept),
     ("spec.template", Inside),
-    ("spec.ttlSecondsAfterFinished", Refused("removal of finished Jobs")),
+    ("spec.ttlSecondsAfterFinished", Kept),
     // Only labels, annotations and finalizers of a template reach its pods; the rest says nothing.
     ("spec.template.metadata", Inside),
     ("spec.template.metadata.annotations", Keys(is_foreign_or_fuel, "an annotation of this name")),
@@ -137,7 +136,10 @@ const TABLE: &[(&str, Rule)] = &[
     ("spec.template.metadata.uid", Kept),
     ("spec.template.spec", Inside),
     ("spec.template.spec.activeDeadlineSeconds", Refused("a deadline for each pod")),
-    ("spec.template.spec.affinity", Refused("choosing a node")),
+    ("spec.template.spec.affinity", Inside),
+    ("spec.template.spec.affinity.nodeAffinity", Kept),
+    ("spec.template.spec.affinity.podAffinity", Refused("choosing a node by its pods")),
+    ("spec.template.spec.affinity.podAntiAffinity", Refused("choosing a node by its pods")),
     ("spec.template.spec.automountServiceAccountToken", When(is_false, "API credentials in a pod")),
     ("spec.template.spec.containers", First("more than one container in a pod")),
     ("spec.template.spec.dnsConfig", Refused("name servers of a pod")),
@@ -153,8 +155,8 @@ const TABLE: &[(&str, Rule)] = &[
     ("spec.template.spec.hostnameOverride", Refused("host names of a pod")),
     ("spec.template.spec.imagePullSecrets", Refused("secrets for registries")),
     ("spec.template.spec.initContainers", Refused("init containers")),
-    ("spec.template.spec.nodeName", Refused("choosing a node")),
-    ("spec.template.spec.nodeSelector", Refused("choosing a node")),
+    ("spec.template.spec.nodeName", When(|value| is_word(value, NODE_NAME), "another node")),
+    ("spec.template.spec.nodeSelector", Kept),
     ("spec.template.spec.os", Refused("choosing an operating system")),
     ("spec.template.spec.overhead", Refused("runtime classes")),
     ("spec.template.spec.preemptionPolicy", Kept),
@@ -163,16 +165,13 @@ const TABLE: &[(&str, Rule)] = &[
     ("spec.template.spec.readinessGates", Refused("readiness gates")),
     ("spec.template.spec.resourceClaims", Refused("resource claims")),
     ("spec.template.spec.resources", Refused("resources of a whole pod")),
-    (
-        "spec.template.spec.restartPolicy",
-        When(|value| is_word(value, "Never"), "restarts of a container in its pod; use restartPolicy: Never"),
-    ),
+    ("spec.template.spec.restartPolicy", Kept),
     ("spec.template.spec.runtimeClassName", Refused("runtime classes")),
     (
         "spec.template.spec.schedulerName",
         When(|value| is_word(value, "default-scheduler"), "pods placed by another scheduler"),
     ),
-    ("spec.template.spec.schedulingGates", Refused("scheduling gates")),
+    ("spec.template.spec.schedulingGates", Kept),
     ("spec.template.spec.schedulingGroup", Refused("scheduling groups")),
     ("spec.template.spec.securityContext", When(is_empty, "security contexts; every pod is a sandbox already")),
     ("spec.template.spec.serviceAccount", When(|value| is_word(value, "default"), "service accounts")),
@@ -181,9 +180,9 @@ const TABLE: &[(&str, Rule)] = &[
     ("spec.template.spec.shareProcessNamespace", When(is_false, "processes in a pod")),
     ("spec.template.spec.subdomain", Refused("host names of a pod")),
     ("spec.template.spec.terminationGracePeriodSeconds", AtMost(GRACE_SECONDS_MAX)),
-    // There is one node and it has no taint.
+    // There is one node, and its only taint is that of a cordon.
     ("spec.template.spec.tolerations", Kept),
-    ("spec.template.spec.topologySpreadConstraints", Refused("choosing a node")),
+    ("spec.template.spec.topologySpreadConstraints", Refused("choosing a node by its pods")),
     ("spec.template.spec.volumes", Refused("volumes")),
     ("spec.template.spec.containers[]", Inside),
     ("spec.template.spec.containers[].args", Kept),
@@ -222,8 +221,14 @@ const TABLE: &[(&str, Rule)] = &[
     ("spec.template.spec.containers[].resources.claims", Refused("resource claims")),
     ("spec.template.spec.containers[].resources.limits", Keys(|key| key == "memory", "a limit on this resource")),
     ("spec.template.spec.containers[].resources.requests", Kept),
-    ("spec.template.spec.containers[].restartPolicy", Refused("restart policies of containers")),
-    ("spec.template.spec.containers[].restartPolicyRules", Refused("restart policies of containers")),
+    ("spec.template.spec.containers[].restartPolicy", Kept),
+    ("spec.template.spec.containers[].restartPolicyRules", Inside),
+    ("spec.template.spec.containers[].restartPolicyRules[]", Inside),
+    (
+        "spec.template.spec.containers[].restartPolicyRules[].action",
+        When(|value| is_word(value, "Restart"), "restarts of all containers of a pod"),
+    ),
+    ("spec.template.spec.containers[].restartPolicyRules[].exitCodes", Kept),
     (
         "spec.template.spec.containers[].securityContext",
         When(is_empty, "security contexts; every pod is a sandbox already"),
@@ -270,6 +275,10 @@ static ROOT: LazyLock<Node> = LazyLock::new(|| {
 pub(super) fn check(document: &str, errors: &mut FieldErrors) {
     let look = Look { node: Some(&ROOT), path: Path::Root, errors };
     look.deserialize(&mut serde_json::Deserializer::from_str(document)).expect("a document is JSON");
+    // Few Jobs have these.
+    if [BACKOFF_BASE_ANNOTATION, BACKOFF_MAX_ANNOTATION].iter().any(|key| document.contains(key)) {
+        backoff_delays(&serde_json::from_str(document).expect("a document is JSON"), errors);
+    }
 }
 
 /// Where a value is; printed only for an error.
@@ -388,6 +397,35 @@ fn fault(annotation: &str, value: &str) -> Option<&'static str> {
     let is_fuel = is_number && value.parse::<u64>().is_ok_and(|fuel| fuel > 0);
     (annotation == FUEL_ANNOTATION && !is_fuel)
         .then_some("must be a positive integer: units of fuel, about one a wasm instruction")
+}
+
+/// The delays that a Job sets for itself.
+fn backoff_delays(document: &Value, errors: &mut FieldErrors) {
+    let texts = document.pointer("/metadata/annotations");
+    let text = |key: &str| texts.and_then(|texts| texts.get(key)).and_then(Value::as_str);
+    let path = |key: &str| format!("metadata.annotations[{key}]");
+    let mut delay = |key: &str| match text(key).map(|text| (text, duration_ms(text))) {
+        None => Some(None),
+        Some((_, Some(ms))) => Some(Some(ms)),
+        Some((text, None)) => {
+            errors.invalid(path(key), quoted(text), "must be a positive duration such as 500ms, 2s or 5m");
+            None
+        }
+    };
+    let (base, max) = (delay(BACKOFF_BASE_ANNOTATION), delay(BACKOFF_MAX_ANNOTATION));
+    let default = BackoffDelays::default();
+    let (Some(base), Some(max)) = (base, max) else { return };
+    if base.unwrap_or(default.base_ms) > max.unwrap_or(default.max_ms) {
+        let (key, other) = match base {
+            Some(_) => {
+                (BACKOFF_BASE_ANNOTATION, format!("must not be longer than {BACKOFF_MAX_ANNOTATION} (10m if unset)"))
+            }
+            None => {
+                (BACKOFF_MAX_ANNOTATION, format!("must not be shorter than {BACKOFF_BASE_ANNOTATION} (10s if unset)"))
+            }
+        };
+        errors.invalid(path(key), quoted(text(key).unwrap_or_default()), other);
+    }
 }
 
 /// `10,000,000`

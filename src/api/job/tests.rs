@@ -213,11 +213,12 @@ fn bodies_for_another_place_or_time_are_refused() {
 #[test]
 fn a_kubernetes_error_comes_before_ours() {
     let mut body = good();
-    body["spec"]["suspend"] = json!(true);
+    body["spec"]["template"]["spec"]["runtimeClassName"] = json!("x");
     let ours = create(&body).expect_err("not offered");
     assert_eq!(
         ours.message,
-        "Job.batch \"pi\" is invalid: spec.suspend: Forbidden: not offered by this version of Coracle: suspended Jobs"
+        "Job.batch \"pi\" is invalid: spec.template.spec.runtimeClassName: Forbidden: not offered by this version of \
+         Coracle: runtime classes"
     );
     assert_eq!(ours.code(), 422);
     body["spec"]["parallelism"] = json!(-1);
@@ -299,7 +300,7 @@ fn put(stored: &Admitted, change: impl FnOnce(&mut Value)) -> Result<AdmittedUpd
 }
 
 fn at(admitted: &Admitted, versions: RangeInclusive<u64>) -> Stored<'_> {
-    Stored { doc: &admitted.doc, name: &admitted.name, versions }
+    Stored { doc: &admitted.doc, name: &admitted.name, versions, is_idle: false }
 }
 
 #[test]
@@ -381,11 +382,12 @@ fn a_put_that_is_about_another_object_is_refused() {
 #[test]
 fn what_is_not_offered_cannot_be_put_either() {
     let stored = create(&good()).expect("a good Job");
-    let status = put(&stored, |body| body["spec"]["ttlSecondsAfterFinished"] = json!(5)).expect_err("not offered");
+    let change = |body: &mut Value| body["metadata"]["annotations"] = json!({"coracle.dev/x": "1"});
+    let status = put(&stored, change).expect_err("not offered");
     assert_eq!(
         status.message,
-        "Job.batch \"pi\" is invalid: spec.ttlSecondsAfterFinished: Forbidden: not offered by this version of Coracle: removal of \
-         finished Jobs"
+        "Job.batch \"pi\" is invalid: metadata.annotations[coracle.dev/x]: Forbidden: not offered by this version of Coracle: an \
+         annotation of this name"
     );
 }
 
@@ -421,7 +423,7 @@ fn a_patched_job_is_admitted_and_its_faults_are_422() {
 #[test]
 fn a_stored_document_that_is_none_is_our_fault() {
     let text = good().to_string();
-    let stored = Stored { doc: "{", name: "pi", versions: 1..=1 };
+    let stored = Stored { doc: "{", name: "pi", versions: 1..=1, is_idle: false };
     let body = read_create(&request(text.as_bytes(), "default")).expect("a good body");
     let status = admit_update(&stored, body).expect_err("broken");
     assert_eq!(status.code(), 500);
@@ -439,6 +441,12 @@ fn anything() -> impl Strategy<Value = Value> {
         Just(json!({"memory": "1.5Gi"})),
         Just(json!({"memory": "99Ei", "cpu": 1})),
         Just(json!({"coracle.dev/fuel": "5"})),
+        Just(json!({"coracle.dev/backoff-base": "5s", "coracle.dev/backoff-max": "1m"})),
+        Just(json!({"rules": [{"succeededIndexes": "0-1", "succeededCount": 1}]})),
+        Just(json!({"rules": [{"action": "FailIndex", "onPodConditions": [{"type": "DisruptionTarget"}]}]})),
+        Just(json!([{"action": "Restart", "exitCodes": {"operator": "In", "values": [3]}}])),
+        Just(json!("OnFailure")),
+        Just(json!("a.io/b")),
         Just(json!({"rules": [{"action": "Ignore", "onExitCodes": {"operator": "In", "values": [3]}}]})),
         Just(json!([{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['a']"}}}])),
         Just(json!([{"name": "A", "value": "x"}])),
@@ -448,7 +456,7 @@ fn anything() -> impl Strategy<Value = Value> {
     ]
 }
 
-const POINTERS: [&str; 20] = [
+const POINTERS: [&str; 28] = [
     "metadata/labels",
     "metadata/annotations",
     "metadata/generateName",
@@ -460,6 +468,14 @@ const POINTERS: [&str; 20] = [
     "spec/podFailurePolicy",
     "spec/podReplacementPolicy",
     "spec/suspend",
+    "spec/backoffLimitPerIndex",
+    "spec/maxFailedIndexes",
+    "spec/managedBy",
+    "spec/successPolicy",
+    "spec/ttlSecondsAfterFinished",
+    "spec/template/spec/restartPolicy",
+    "spec/template/spec/containers/0/restartPolicy",
+    "spec/template/spec/containers/0/restartPolicyRules",
     "spec/template/metadata/labels",
     "spec/template/metadata/annotations",
     "spec/template/spec/terminationGracePeriodSeconds",

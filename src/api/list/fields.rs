@@ -52,6 +52,11 @@ impl Fields {
         self.0.iter().all(|term| term.path.starts_with(prefix))
     }
 
+    /// Whether a term is about this field.
+    pub(super) fn mentions(&self, path: &str) -> bool {
+        self.0.iter().any(|term| term.path == path)
+    }
+
     /// Whether an object with the fields that `field` looks up is selected.
     pub(super) fn takes<'a>(&self, field: impl Fn(&str) -> Cow<'a, str>) -> bool {
         self.0.iter().all(|term| (field(&term.path) == term.value) == term.is_equal)

@@ -43,7 +43,9 @@ impl Item {
             (_, Self::Object(Object::Pod(pod))) => Cow::Borrowed(pod_field(pod, path)),
             (_, Self::Object(Object::Event(event))) => event_field(event, path),
             (_, Self::Object(Object::Plain(plain))) => Cow::Borrowed(plain.phase()),
-            ("spec.unschedulable", Self::Node(_)) => Cow::Borrowed("false"),
+            ("spec.unschedulable", Self::Node(node)) => {
+                Cow::Borrowed(if node["spec"]["unschedulable"] == true { "true" } else { "false" })
+            }
             (_, Self::Node(_)) => Cow::Borrowed(""),
         }
     }
@@ -89,6 +91,7 @@ impl Item {
 
 fn pod_field<'a>(pod: &'a PodObject, path: &str) -> &'a str {
     match path {
+        "spec.nodeName" if !pod.is_placed() => "",
         "spec.nodeName" => NODE_NAME,
         "status.phase" => pod.phase(),
         "status.podIP" | "status.podIPs" if pod.record.phase != Phase::Pending => "127.0.0.1",

@@ -7,9 +7,9 @@ use super::item::Item;
 use super::kind::Listed;
 use super::options::Selector;
 use crate::api::table::Kind;
-use crate::base::Uid;
+use crate::base::{JobId, Uid};
 use crate::model;
-use crate::view::{Filter, INDEX_KEY, JobDoc, JobTest, Object, PodList, PodPlace, Topic, View};
+use crate::view::{Filter, INDEX_KEY, JobDoc, JobKey, JobTest, Object, PodList, PodPlace, Topic, View};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -70,8 +70,10 @@ pub(super) fn filter(kind: &Listed, namespace: Option<&str>, selector: &Arc<Sele
     Filter {
         named: JOB_NAME_KEYS.iter().find_map(|key| selector.labels.exact(key)).map(Arc::from),
         test: (!selector.labels.is_empty()).then(|| JobTest(Arc::new(test))),
-        // These take all pods of a Job or none, whatever becomes of them.
-        merges: !selector.labels.mentions(INDEX_KEY) && selector.fields.are_all("spec."),
+        // These take all pods of a Job or none, whatever becomes of them. A pod has no node before it has a place.
+        merges: !selector.labels.mentions(INDEX_KEY)
+            && selector.fields.are_all("spec.")
+            && !selector.fields.mentions("spec.nodeName"),
         ..all
     }
 }
@@ -129,10 +131,11 @@ impl Items {
         match self {
             Self::Objects(objects) => at(objects.partition_point(|object| !is_behind(object, key))),
             Self::Pods(pods) => {
-                let mut parts = key.splitn(3, '/');
+                let mut parts = key.splitn(4, '/');
                 let (namespace, job) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
-                let ordinal = parts.next().and_then(|ordinal| ordinal.parse().ok()).unwrap_or(0);
-                pods.place_behind(namespace, job, ordinal)
+                let mut number = || parts.next().and_then(|number| number.parse().ok()).unwrap_or(0);
+                let (ordinal, id) = (number(), JobId(number()));
+                pods.place_behind(namespace, job, id, ordinal)
             }
             Self::Node(_) => at(1),
         }
@@ -143,7 +146,8 @@ impl Items {
 pub(super) fn key(item: &Item) -> String {
     match item {
         Item::Object(Object::Pod(pod)) => {
-            format!("{}/{}/{}", pod.job.key.namespace, pod.job.key.name, pod.record.ordinal)
+            let JobKey { namespace, name, id, .. } = &*pod.job.key;
+            format!("{namespace}/{name}/{}/{}", pod.record.ordinal, id.0)
         }
         Item::Object(Object::Event(event)) => event.made_rv.to_string(),
         Item::Object(object) => format!("{}/{}", object.namespace(), object.name()),
@@ -199,7 +203,7 @@ impl Walk {
                 Items::Node(node) => (self.place.job == 0).then(|| Item::Node(Arc::clone(node))),
                 Items::Pods(pods) => {
                     let Some(job) = pods.job(self.place) else { return Step::Ended };
-                    if !self.can_take_pods_of(job) {
+                    if !self.can_take_pods_of(job) && !pods.has_marks(self.place) {
                         self.place = PodPlace { job: self.place.job + 1, ordinal: 0 };
                         continue;
                     }
@@ -255,11 +259,15 @@ mod tests {
             let selector = Options::read(&Query::of(query), kind).expect("a selector").selector;
             filter(kind, None, &Arc::new(selector), &view).merges
         };
-        for query in ["", "labelSelector=app%3Da", "labelSelector=job-name%3Da", "fieldSelector=spec.nodeName%3Dx"] {
+        for query in
+            ["", "labelSelector=app%3Da", "labelSelector=job-name%3Da", "fieldSelector=spec.hostNetwork%3Dfalse"]
+        {
             assert!(merges(&PODS, query), "{query}");
         }
         let index = "labelSelector=batch.kubernetes.io/job-completion-index%3D1";
-        for query in ["fieldSelector=status.phase%3DRunning", "fieldSelector=metadata.name%3Da", index] {
+        let fields = ["status.phase%3DRunning", "metadata.name%3Da", "spec.nodeName%3Dx", "spec.nodeName%21%3Dx"];
+        let fields = fields.map(|field| format!("fieldSelector={field}"));
+        for query in fields.iter().map(String::as_str).chain([index]) {
             assert!(!merges(&PODS, query), "{query}");
         }
         assert!(!merges(&JOBS, ""));

@@ -4,7 +4,7 @@
 
 use crate::api::field::quoted;
 use crate::api::status::{
-    JOBS as JOB, NAMESPACES as NAMESPACE, PODS as POD, PRIORITY_CLASSES as PRIORITY_CLASS, Resource,
+    JOBS as JOB, NAMESPACES as NAMESPACE, NODES as NODE, PODS as POD, PRIORITY_CLASSES as PRIORITY_CLASS, Resource,
 };
 use crate::api::table;
 use crate::view::Topic;
@@ -92,13 +92,8 @@ pub(in crate::api) static PRIORITY_CLASSES: Listed = Listed {
 };
 
 /// core/v1 Nodes: the one that this server is.
-pub(in crate::api) static NODES: Listed = Listed {
-    resource: Resource { group: "", plural: "nodes", kind: "Node" },
-    api_version: "v1",
-    kind: table::Kind::Node,
-    topic: None,
-    fields: &["spec.unschedulable"],
-};
+pub(in crate::api) static NODES: Listed =
+    Listed { resource: NODE, api_version: "v1", kind: table::Kind::Node, topic: None, fields: &["spec.unschedulable"] };
 
 impl Listed {
     /// Whether objects can be selected by a field.

@@ -26,7 +26,7 @@ use super::Status;
 use super::nodes::Node;
 use super::router::{Answered, Query, Served, get, json, rendered};
 use super::table::Kind;
-use crate::engine::now;
+use crate::engine::{Handle, now};
 use crate::model;
 use crate::view::{Object, View};
 use accept::{Form, Shape};
@@ -64,6 +64,13 @@ impl Default for Reads {
     fn default() -> Self {
         let watches = Arc::new(Semaphore::new(WATCHES_MAX));
         Self { kept: Kept::default(), watches, node: Node::default(), pace: Pace::new() }
+    }
+}
+
+impl Reads {
+    /// The node as it is now.
+    pub(super) fn node(&self, handle: &Handle) -> Arc<serde_json::Value> {
+        self.node.read(handle)
     }
 }
 

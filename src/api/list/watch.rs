@@ -16,7 +16,7 @@ use crate::api::Status;
 use crate::api::router::{Answered, Served};
 use crate::api::stream::chunks;
 use crate::engine::{Handle, Health, now};
-use crate::view::{Change, ChangeKind, Cursor, Expired, PodPlace, View};
+use crate::view::{Change, ChangeKind, Cursor, Expired, Filter, PodPlace, Topic, View};
 use axum::body::Bytes;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
@@ -77,8 +77,12 @@ struct Watching {
     reads: Arc<Reads>,
     /// What it may be told before it waits for its turn; `None` when it never has to.
     allowance: Option<Allowance>,
-    /// What the node is read from, until it was told that it is no longer ready: it changes once at the most.
+    /// What the node is read from, until it was told that it is no longer ready: nothing changes after that.
     node: Option<Handle>,
+    /// What clients write of the node.
+    written: Option<Cursor>,
+    /// The node was in the selection when it was told last.
+    has_node: bool,
     /// The watch cannot go on.
     expired: Option<Expired>,
     /// The version from which changes are told.
@@ -158,7 +162,16 @@ impl Watching {
         };
         // Its version does not tell whether a watcher that comes again has heard of it: it may be told twice.
         let is_node_due = kind.topic.is_none() && (was_ready || initial.is_none());
+        let started = Instant::now();
+        let written = if kind.topic.is_none() {
+            view.watch_from(Topic::Nodes, Filter::default(), from.max(view.rv())).ok()
+        } else {
+            None
+        };
+        let has_node = selector.takes(&Item::Node(served.reads.node.read(&served.handle)));
         Ok(Self {
+            written,
+            has_node,
             view,
             kind,
             form,
@@ -256,11 +269,30 @@ impl Watching {
     }
 
     fn fill_node(&mut self, out: &mut String) -> Found {
-        let Some(handle) = self.node.take_if(|handle| handle.health() != Health::Ok) else { return Found::None };
+        let Some(handle) = self.node.clone() else { return Found::None };
+        let is_ready = handle.health() == Health::Ok;
+        let is_written = self.written.as_mut().is_some_and(|cursor| match self.view.poll(cursor, LOOKS_MAX) {
+            Ok(changes) => !changes.is_empty(),
+            // So much was written that some of it is forgotten: what counts is how the node is now.
+            Err(_) => {
+                let now = self.view.watch_from(Topic::Nodes, Filter::default(), self.view.rv());
+                now.is_ok_and(|now| std::mem::replace(cursor, now).rv() > 0)
+            }
+        });
+        if is_ready && !is_written {
+            return Found::None;
+        }
+        if !is_ready {
+            self.node = None;
+        }
         let item = Item::Node(self.reads.node.read(&handle));
         self.from = self.from.max(handle.view().rv());
-        if self.selector.takes(&item) {
-            self.push("MODIFIED", &item, out);
+        let had_node = std::mem::replace(&mut self.has_node, self.selector.takes(&item));
+        match (had_node, self.has_node) {
+            (true, true) => self.push("MODIFIED", &item, out),
+            (false, true) => self.push("ADDED", &item, out),
+            (true, false) => self.push("DELETED", &item, out),
+            (false, false) => {}
         }
         Found::Some
     }
@@ -287,7 +319,13 @@ impl Watching {
         let changed = async {
             match (&self.cursor, &self.node) {
                 (Some(cursor), _) => self.view.changed(cursor).await,
-                (None, Some(handle)) => handle.failed().await,
+                (None, Some(handle)) => match &self.written {
+                    Some(written) => tokio::select! {
+                        () = handle.failed() => {}
+                        () = self.view.changed(written) => {}
+                    },
+                    None => handle.failed().await,
+                },
                 (None, None) => std::future::pending().await,
             }
         };

@@ -18,7 +18,7 @@ use super::write::RETRY_AFTER_S;
 use crate::base::JobId;
 use crate::engine::{Handle, now};
 use crate::exec::Following;
-use crate::model::{LogExtent, NO_SEGMENT, PodRecord};
+use crate::model::{LogExtent, NO_SEGMENT, Phase, PodRecord};
 use crate::view::{Filter, PodObject, Topic, View};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -91,7 +91,8 @@ fn check_container(pod: &PodObject, name: &str, options: &LogOptions) -> Result<
         return Err(Status::bad_request(message));
     }
     let reason = pod.record.reason.as_str();
-    let is_waiting = !pod.record.has(PodRecord::STARTED) && !pod.record.is_terminal();
+    // One whose container is started again has the log of the one before.
+    let is_waiting = !pod.record.has(PodRecord::STARTED) && !pod.record.is_terminal() && pod.restarts.is_none();
     // A follower waits for a pod that has not had its turn yet, but not for one that cannot start.
     if is_waiting && !(options.follow && reason.is_empty()) {
         let reason = if reason.is_empty() { "ContainerCreating" } else { reason };
@@ -101,10 +102,11 @@ fn check_container(pod: &PodObject, name: &str, options: &LogOptions) -> Result<
     Ok(())
 }
 
-/// Where the log of a pod ends: its record knows once it has ended, before that `newest`, which was asked for before the record
-/// was; `None` when it has written nothing yet.
+/// Where the log of a pod ends: its record knows once its container has ended, before that `newest`, which was asked for before
+/// the record was; `None` when it has written nothing yet.
 fn end_of(pod: &PodRecord, newest: Option<LogExtent>) -> Option<LogExtent> {
-    if pod.is_terminal() { Some(pod.log) } else { newest }
+    let known = Some(pod.log).filter(|log| log.segment != NO_SEGMENT);
+    if pod.is_terminal() { Some(pod.log) } else { newest.or(known) }
 }
 
 /// The next chunk, waited for when there is a follower.
@@ -163,7 +165,9 @@ impl Follower {
             if let Some(end) = end.filter(|end| end.segment != NO_SEGMENT && *end != seen) {
                 return Some(end);
             }
-            let is_over = pod.is_none_or(|pod| pod.is_terminal() || pod.has(PodRecord::REMOVED));
+            // A follower follows one container (kubernetes: kubelet, `ReadLogs`).
+            let has_exited = |pod: &PodRecord| pod.phase == Phase::Running && !pod.has(PodRecord::STARTED);
+            let is_over = pod.is_none_or(|pod| pod.is_terminal() || pod.has(PodRecord::REMOVED) || has_exited(&pod));
             if is_over || *self.shutdown.borrow() {
                 return None;
             }

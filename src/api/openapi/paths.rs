@@ -82,9 +82,20 @@ impl Of<'_> {
         Value::Object(item)
     }
 
-    /// The path item of a subresource; they are all only read.
+    /// The path item of a subresource: it is read, or something is sent to it.
     fn part(&self, in_path: &[&str], part: &Subresource) -> Value {
         let mut item = path_item(in_path);
+        if part.verbs == [Verb::Create] {
+            let mut operation = self.operation(Verb::Create, &capital(part.name));
+            let (group, version) = part.group_version;
+            let kind = json!({ "group": group, "version": version, "kind": part.kind });
+            operation["x-kubernetes-group-version-kind"] = kind;
+            let content = &mut operation["requestBody"]["content"];
+            content.as_object_mut().into_iter().flatten().for_each(|(_, media)| *media = json!({}));
+            operation["responses"]["201"]["content"]["application/json"]["schema"] = reference(&meta_name("Status"));
+            item.insert("post".to_owned(), operation);
+            return Value::Object(item);
+        }
         let mut operation = self.operation(Verb::Get, &capital(part.name));
         if part.name == "log" {
             operation["parameters"] = LOG.iter().map(parameter).collect();

@@ -5,7 +5,7 @@
 
 use super::age::Age;
 use crate::base::Time;
-use crate::model::{ConditionType, Phase, PodRecord, PriorityClass, Reason};
+use crate::model::{Condition, ConditionType, Phase, PodRecord, PriorityClass, Reason};
 use crate::view::{EventObject, JobObject, NODE_NAME, PlainObject, PodObject};
 use serde::Deserialize;
 use serde_json::Value;
@@ -105,13 +105,15 @@ pub(super) fn job(job: &JobObject, now: Time, out: &mut String) {
 
 /// kubernetes: `printJob`; the first that is true.
 fn job_status(job: &JobObject, is_terminating: bool) -> &'static str {
-    let has = |kind| job.status.condition(kind).is_some();
+    let has = |kind| job.status.condition(kind).is_some_and(Condition::is_true);
     if has(ConditionType::Complete) {
         "Complete"
     } else if has(ConditionType::Failed) {
         "Failed"
     } else if is_terminating {
         "Terminating"
+    } else if has(ConditionType::Suspended) {
+        "Suspended"
     } else if has(ConditionType::FailureTarget) {
         "FailureTarget"
     } else if has(ConditionType::SuccessCriteriaMet) {
@@ -143,26 +145,40 @@ fn selector(selector: Option<Selector>) -> String {
     if terms.is_empty() { NONE.to_owned() } else { terms.into_iter().map(|term| term.1).collect::<Vec<_>>().join(",") }
 }
 
-/// One container a pod, no init containers, no restarts, no readiness gates: admission refuses the rest.
+/// One container a pod, no init containers, no readiness gates: admission refuses the rest.
 pub(super) fn pod(pod: &PodObject, now: Time, out: &mut String) {
     let record = &pod.record;
     text(&pod.name(), out);
-    next(if record.phase == Phase::Running { "1/1" } else { "0/1" }, out);
-    pod_status(record, out);
-    next("0", out);
+    next(if is_running(record) { "1/1" } else { "0/1" }, out);
+    if pod.is_gated() && !record.has(PodRecord::STOPPING) {
+        next("SchedulingGated", out);
+    } else {
+        pod_status(record, out);
+    }
+    match &pod.restarts {
+        // kubernetes: `printPod`, the count and the age of the last one.
+        Some(restarts) if restarts.count > 0 => {
+            shown(format_args!("{} ({} ago)", restarts.count, Age::since(restarts.last.finished(), now)), out);
+        }
+        _ => next("0", out),
+    }
     shown(Age::since(record.created, now), out);
     // Guests have no address but the server's, from their start on.
     next(if record.phase == Phase::Pending { NONE } else { "127.0.0.1" }, out);
-    next(NODE_NAME, out);
+    next(if pod.is_placed() { NODE_NAME } else { NONE }, out);
     next(NONE, out);
     next(NONE, out);
+}
+
+fn is_running(record: &PodRecord) -> bool {
+    record.phase == Phase::Running && record.has(PodRecord::STARTED)
 }
 
 fn pod_status(record: &PodRecord, out: &mut String) {
     let is_over = record.is_terminal();
     if record.has(PodRecord::STOPPING) && !is_over {
         next("Terminating", out);
-    } else if record.reason != Reason::None && record.phase != Phase::Running {
+    } else if record.reason != Reason::None && !is_running(record) {
         next(record.reason.as_str(), out);
     } else if is_over {
         shown(format_args!("ExitCode:{}", record.exit_code), out);

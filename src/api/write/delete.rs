@@ -1,17 +1,17 @@
 //! What a DELETE asks for (kubernetes: `DeleteOptions`, in the body or in the query).
 //!
 //! Where both say something the body counts; what only the query says counts too, although the reference drops the query of a
-//! request that has a body: a `dryRun` that is not heard would delete. Invariant: what passes here asks for nothing but the
-//! removal of an object, of a Job together with its pods.
+//! request that has a body: a `dryRun` that is not heard would delete. Invariant: what passes here is a deletion that can be done.
 
 use super::options::dry_run;
 use crate::api::decode::{Expected, FieldValidation, decode, protobuf};
 use crate::api::field::quoted;
 use crate::api::router::{Query, Sent};
-use crate::api::{FieldErrors, Status};
+use crate::api::{FieldErrors, Resource, Status};
+use crate::control::Propagation;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 
-const DELETE_OPTIONS: Expected = Expected {
+pub(super) const DELETE_OPTIONS: Expected = Expected {
     api_version: "v1",
     kind: "DeleteOptions",
     internal: "meta.DeleteOptions",
@@ -19,11 +19,8 @@ const DELETE_OPTIONS: Expected = Expected {
     message: &protobuf::DELETE_OPTIONS,
 };
 
-/// The only way in which a Job is deleted here.
-const SEND_BACKGROUND: &str = "send propagationPolicy=Background, which deletes its pods too";
-
 /// A DELETE that can be done.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Deletion {
     /// Nothing is to be deleted.
     pub(super) dry_run: bool,
@@ -31,14 +28,18 @@ pub(super) struct Deletion {
     pub(super) uid: Option<String>,
     /// The version that the object must have.
     pub(super) resource_version: Option<String>,
+    /// How long its guests may take to end, in seconds.
+    pub(super) grace_s: Option<i64>,
+    /// What becomes of its dependents, if the client says so.
+    pub(super) propagation: Option<Propagation>,
 }
 
 impl Deletion {
-    /// Reads body and query. Without dependents every policy deletes the object and nothing else.
+    /// Reads body and query.
     ///
     /// # Errors
     /// 400, 413, 415 or 422.
-    pub(super) fn read(query: &Query, sent: &Sent, has_dependents: bool) -> Result<Self, Status> {
+    pub(super) fn read(query: &Query, sent: &Sent) -> Result<Self, Status> {
         let mut options = from_query(query)?;
         if !sent.bytes.is_empty() {
             let validation = FieldValidation::Strict;
@@ -46,13 +47,49 @@ impl Deletion {
                 decode::<DeleteOptions>(&sent.bytes, sent.content_type(), validation, DELETE_OPTIONS, |_| Ok(()))?;
             options = over(body.object, options);
         }
+        Self::of(options)
+    }
+
+    /// What these options ask for.
+    ///
+    /// # Errors
+    /// 400 or 422.
+    pub(super) fn of(options: DeleteOptions) -> Result<Self, Status> {
         let dry_run = validate(&options)?;
         refuse_unsafe(&options)?;
-        if has_dependents {
-            refuse_other_policies(&options)?;
-        }
+        let propagation = propagation(&options);
         let preconditions = options.preconditions.unwrap_or_default();
-        Ok(Self { dry_run, uid: preconditions.uid, resource_version: preconditions.resource_version })
+        Ok(Self {
+            dry_run,
+            uid: preconditions.uid,
+            resource_version: preconditions.resource_version,
+            grace_s: options.grace_period_seconds,
+            propagation,
+        })
+    }
+
+    /// Holds an object against what the client expects of it.
+    ///
+    /// # Errors
+    /// 409.
+    pub(super) fn expect(&self, resource: Resource, name: &str, uid: &str, rv: &str) -> Result<(), Status> {
+        let wanted = [("UID", &self.uid, uid), ("ResourceVersion", &self.resource_version, rv)];
+        for (field, wanted, found) in wanted {
+            if let Some(wanted) = wanted.as_ref().filter(|wanted| *wanted != found) {
+                return Err(Status::precondition(resource, name, field, wanted, found));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// kubernetes: `orphanDependents` is the older form.
+fn propagation(options: &DeleteOptions) -> Option<Propagation> {
+    match (options.propagation_policy.as_deref(), options.orphan_dependents) {
+        (Some("Foreground"), _) => Some(Propagation::Foreground),
+        (Some("Orphan"), _) | (None, Some(true)) => Some(Propagation::Orphan),
+        (Some(_), _) | (None, Some(false)) => Some(Propagation::Background),
+        (None, None) => None,
     }
 }
 
@@ -118,21 +155,4 @@ fn refuse_unsafe(options: &DeleteOptions) -> Result<(), Status> {
         return Err(Status::bad_request(format!("{field} is not offered by this version of Coracle")));
     }
     Ok(())
-}
-
-/// Other policies than the one in which a Job is deleted here.
-fn refuse_other_policies(options: &DeleteOptions) -> Result<(), Status> {
-    match (options.propagation_policy.as_deref(), options.orphan_dependents) {
-        (Some("Background"), _) | (None, Some(false)) => Ok(()),
-        (Some(policy), _) => Err(Status::bad_request(format!(
-            "propagationPolicy {policy} is not offered by this version of Coracle; {SEND_BACKGROUND}"
-        ))),
-        (None, Some(true)) => Err(Status::bad_request(format!(
-            "orphanDependents is not offered by this version of Coracle; {SEND_BACKGROUND}"
-        ))),
-        (None, None) => Err(Status::bad_request(format!(
-            "without a propagationPolicy a Job of batch/v1 would leave its pods behind, which is not offered by this \
-             version of Coracle; {SEND_BACKGROUND}"
-        ))),
-    }
 }

@@ -11,11 +11,11 @@ use crate::api::job::{
 };
 use crate::api::router::{Answered, Engine, Names, Query, Sent, json as answer, rendered};
 use crate::api::status::deleted;
-use crate::api::{FieldErrors, JOBS, NAMESPACES, Status};
+use crate::api::{JOBS, NAMESPACES, Status};
 use crate::base::Uid;
-use crate::control::{DeleteJob, NewJob, NewSpec, WriteError};
+use crate::control::{DeleteJob, NewJob, NewSpec, Propagation, WriteError};
 use crate::engine::{Handle, RequestError, now};
-use crate::view::{Filter, JobObject, Topic};
+use crate::view::{Change, ChangeKind, Filter, JobObject, Topic};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -130,9 +130,10 @@ async fn replace(
 ) -> Result<Option<Response>, Status> {
     let old = find(handle, namespace, name)?;
     // Only a client's write counts as a change, not the controller's status.
-    let stored = Stored { doc: &old.doc.json, name, versions: old.doc.rv..=old.rv };
+    let status = &old.status;
+    let is_idle = status.active == 0 && (status.start_time.is_none() || status.is_suspended());
+    let stored = Stored { doc: &old.doc.json, name, versions: old.doc.rv..=old.rv, is_idle };
     let AdmittedUpdate { job: new, names_version, .. } = admit(&stored)?;
-    refuse_elastic(&old, &new)?;
     let text = if options.dry_run || new.doc == old.doc.json {
         with_status_of(&old, &new.doc, old.rv)?
     } else {
@@ -154,14 +155,19 @@ async fn replace(
 
 /// The Job as it was at `rv`, when `doc` was put in the place of `old`; it may have changed again.
 pub(super) fn at_version(handle: &Handle, old: &JobObject, doc: &str, rv: u64) -> Result<String, Status> {
-    let (view, filter) = (handle.view(), Filter { job: Some(old.doc.key.id), ..Filter::default() });
-    let cursor = view.watch_from(Topic::Jobs, filter, rv.saturating_sub(1));
-    let changes = cursor.and_then(|mut cursor| view.poll(&mut cursor, 1)).unwrap_or_default();
-    match changes.first().filter(|change| change.rv == rv) {
+    match change_at(handle, old, rv) {
         Some(change) => Ok(rendered(|text| change.object.render(text))),
         // So much was written with it that the change is forgotten already.
         None => with_status_of(old, doc, rv),
     }
+}
+
+/// What happened to the Job at `rv`; `None` when it is forgotten already.
+fn change_at(handle: &Handle, job: &JobObject, rv: u64) -> Option<Change> {
+    let (view, filter) = (handle.view(), Filter { job: Some(job.doc.key.id), ..Filter::default() });
+    let cursor = view.watch_from(Topic::Jobs, filter, rv.saturating_sub(1));
+    let changes = cursor.and_then(|mut cursor| view.poll(&mut cursor, 1)).unwrap_or_default();
+    changes.into_iter().next().filter(|change| change.rv == rv)
 }
 
 /// `doc` at `rv` with the status that `old` has.
@@ -171,15 +177,9 @@ fn with_status_of(old: &JobObject, doc: &str, rv: u64) -> Result<String, Status>
     shown(doc, Some(rv), Some(old["status"].clone()))
 }
 
-/// The controller does not take indexes back, so the completions of an Indexed Job stay what they are.
-fn refuse_elastic(old: &JobObject, new: &Admitted) -> Result<(), Status> {
-    if old.spec().completions == new.spec.completions {
-        return Ok(());
-    }
-    let mut errors = FieldErrors::default();
-    errors.forbidden("spec.completions", "not offered by this version of Coracle: elastic Indexed Jobs");
-    Err(Status::invalid(JOBS.group, JOBS.kind, &new.name, &errors.into_vec()))
-}
+/// What a client is told that did not say what becomes of the pods (kubernetes: `jobStrategy.WarningsOnDelete`).
+const ORPHAN_WARNING: &str = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to \
+                              remove them or set propagationPolicy=Orphan to suppress this warning";
 
 pub(in crate::api) async fn delete(
     State(handle): Engine,
@@ -187,34 +187,54 @@ pub(in crate::api) async fn delete(
     query: Query,
     sent: Sent,
 ) -> Answered {
-    let deletion = Deletion::read(&query, &sent, true)?;
-    let job = find(&handle, &namespace, &name)?;
-    let delete = preconditions(&job, &deletion)?;
-    let uid = if deletion.dry_run {
-        job.doc.key.uid
-    } else {
-        let written = handle.delete_job(delete).await.map_err(|error| unmet(&error, &namespace, &name, &deletion))?;
-        written.job_uid.expect("what was deleted is a Job")
-    };
-    Ok(answer(StatusCode::OK, deleted(JOBS, &name, &uid.to_string()), &[]))
+    let deletion = Deletion::read(&query, &sent)?;
+    change(JOBS, &name, async || remove(&handle, &namespace, &name, &deletion).await).await
 }
 
-/// Holds the Job against what the client expects of it. What still must hold when it is deleted goes along: it may be changed, or
-/// be another one, by then.
-fn preconditions(job: &JobObject, deletion: &Deletion) -> Result<DeleteJob, Status> {
+/// Deletes the Job; `None` when others changed it meanwhile.
+async fn remove(handle: &Handle, namespace: &str, name: &str, deletion: &Deletion) -> Result<Option<Response>, Status> {
+    let job = find(handle, namespace, name)?;
     let key = &job.doc.key;
-    let expect = |field: &str, wanted: &Option<String>, found: String| match wanted {
-        Some(wanted) if *wanted != found => Err(Status::precondition(JOBS, &key.name, field, wanted, &found)),
-        Some(_) | None => Ok(()),
-    };
-    expect("UID", &deletion.uid, key.uid.to_string())?;
-    expect("ResourceVersion", &deletion.resource_version, job.rv.to_string())?;
-    Ok(DeleteJob {
+    deletion.expect(JOBS, name, &key.uid.to_string(), &job.rv.to_string())?;
+    let warnings: &[String] = if deletion.propagation.is_none() { &[ORPHAN_WARNING.to_owned()] } else { &[] };
+    let propagation = deletion.propagation.unwrap_or(Propagation::Orphan);
+    let is_immediate = propagation == Propagation::Background && job.spec().life.of_clients().is_empty();
+    let gone = |uid: Uid| Ok(Some(answer(StatusCode::OK, deleted(JOBS, name, &uid.to_string()), warnings)));
+    if deletion.dry_run && is_immediate {
+        return gone(key.uid);
+    }
+    if deletion.dry_run {
+        return Ok(Some(answer(StatusCode::OK, rendered(|text| job.render(text)), warnings)));
+    }
+    let delete = DeleteJob {
         namespace: Arc::clone(&key.namespace),
         name: Arc::clone(&key.name),
         uid: deletion.uid.as_ref().map(|_| key.uid),
         rv: deletion.resource_version.as_ref().map(|_| job.rv),
-    })
+        propagation,
+        doc: (job.doc.rv, Arc::clone(&job.doc.json)),
+    };
+    let written = match handle.delete_job(delete).await {
+        Ok(written) => written,
+        Err(RequestError::Refused(WriteError::Conflict)) => return Ok(None),
+        Err(error) => return Err(unmet(&error, namespace, name, deletion)),
+    };
+    if is_immediate {
+        return gone(written.job_uid.expect("what was deleted is a Job"));
+    }
+    let change = change_at(handle, &job, written.rv);
+    let is_gone = change.as_ref().is_some_and(|change| change.kind == ChangeKind::Deleted);
+    match change {
+        Some(change) if !is_gone => {
+            Ok(Some(answer(StatusCode::OK, rendered(|text| change.object.render(text)), warnings)))
+        }
+        // It was being deleted in the same way already.
+        None if written.rv == 0 => {
+            let job = find(handle, namespace, name)?;
+            Ok(Some(answer(StatusCode::OK, rendered(|text| job.render(text)), warnings)))
+        }
+        _ => gone(key.uid),
+    }
 }
 
 /// Why a Job was not deleted.

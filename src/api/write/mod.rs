@@ -6,9 +6,12 @@
 
 mod delete;
 mod jobs;
+mod nodes;
 mod options;
 mod patch;
 mod plain;
+mod pods;
+mod rerun;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +23,10 @@ use crate::control::WriteError;
 use crate::engine::{RequestError, now};
 use axum::response::Response;
 pub(super) use jobs::{create as create_job, delete as delete_job, patch as patch_job, update as update_job};
+pub(super) use nodes::patch as patch_node;
 pub(super) use plain::{create as create_plain, delete as delete_plain, patch as patch_plain, update as update_plain};
+pub(super) use pods::{delete as delete_pod, evict as evict_pod, patch as patch_pod, update as update_pod};
+pub(super) use rerun::rerun as rerun_job;
 use serde_json::{Value, json};
 
 /// kubernetes: a generated name that exists is drawn again, so often at the most.
@@ -51,9 +57,12 @@ fn refusal(error: &RequestError, resource: Resource, namespace: &str, name: &str
         RequestError::Refused(WriteError::NotFound) => Status::not_found(resource, name),
         RequestError::Refused(WriteError::NoNamespace) => Status::not_found(NAMESPACES, namespace),
         RequestError::Refused(WriteError::Conflict) => Status::modified(resource, name),
-        RequestError::Refused(WriteError::WrongUid { .. } | WriteError::WrongVersion { .. }) => {
-            Status::conflict(resource, name, &error.to_string())
-        }
+        RequestError::Refused(
+            WriteError::WrongUid { .. }
+            | WriteError::WrongVersion { .. }
+            | WriteError::NothingToRun
+            | WriteError::Ending,
+        ) => Status::conflict(resource, name, &error.to_string()),
     }
 }
 

@@ -97,7 +97,7 @@ async fn replace<T: Plain>(
     admit: impl Fn(&Stored<'_>) -> Result<Admitted, Status>,
 ) -> Result<Option<Response>, Status> {
     let old = find::<T>(handle, name)?;
-    let new = admit(&Stored { doc: &old.doc.json, name, versions: old.rv..=old.rv })?;
+    let new = admit(&Stored { doc: &old.doc.json, name, versions: old.rv..=old.rv, is_idle: false })?;
     T::check_beside(&new, handle.view())?;
     let rv = if options.dry_run || new.doc == old.doc.json {
         old.rv
@@ -118,7 +118,7 @@ pub(in crate::api) async fn delete<T: Plain>(
     query: Query,
     sent: Sent,
 ) -> Answered {
-    let deletion = Deletion::read(&query, &sent, false)?;
+    let deletion = Deletion::read(&query, &sent)?;
     T::check_deletion(&name)?;
     change(T::RESOURCE, &name, || remove::<T>(&handle, &name, &deletion)).await
 }
@@ -128,14 +128,7 @@ async fn remove<T: Plain>(handle: &Handle, name: &str, deletion: &Deletion) -> R
     let old = find::<T>(handle, name)?;
     let doc: Value = serde_json::from_str(&old.doc.json).map_err(|error| Status::internal(&error))?;
     let uid = doc["metadata"]["uid"].as_str().unwrap_or_default();
-    let rv = old.rv.to_string();
-    for (field, wanted, found) in
-        [("UID", &deletion.uid, uid), ("ResourceVersion", &deletion.resource_version, rv.as_str())]
-    {
-        if let Some(wanted) = wanted.as_ref().filter(|wanted| *wanted != found) {
-            return Err(Status::precondition(T::RESOURCE, name, field, wanted, found));
-        }
-    }
+    deletion.expect(T::RESOURCE, name, uid, &old.rv.to_string())?;
     if !deletion.dry_run {
         let delete = DeleteDoc { kind: T::KIND, name: Arc::clone(&old.doc.name), base_rv: old.rv };
         match handle.delete_doc(delete).await {

@@ -1,7 +1,7 @@
 //! How much is said about a Job.
 //!
 //! kubernetes: client-go's event correlator lets 25 events about an object pass at once, then one each five minutes. What
-//! ends a Job is always said, and that a pod finds no room, which has an interval of its own.
+//! ends, suspends or resumes a Job is always said, and that a pod finds no room, which has an interval of its own.
 
 use crate::base::Time;
 use crate::model::EventNote;
@@ -39,6 +39,9 @@ impl EventBudget {
                 | EventNote::JobFailed { .. }
                 | EventNote::TooManySucceededPods
                 | EventNote::FailedScheduling { .. }
+                | EventNote::Suspended
+                | EventNote::Resumed
+                | EventNote::Unschedulable { .. }
         ) {
             return true;
         }

@@ -1,6 +1,7 @@
 //! Conditions in two phases, and the status that clients see (kubernetes: trackJobStatusAndRemoveFinalizers).
 
 use super::finish::Verdict;
+use super::held;
 use crate::base::JobId;
 use crate::control::effects::Effects;
 use crate::control::state::State;
@@ -10,13 +11,14 @@ use std::sync::Arc;
 /// A status is published at the most this often, unless a condition changes.
 const PUBLISH_EVERY_MS: u64 = 100;
 
-/// First phase: says how the Job will end, once.
+/// First phase: says how the Job will end, once. No failure is held back any more.
 pub(super) fn target(state: &mut State, id: JobId, verdict: &Verdict, fx: &mut Effects) {
     let kind = if verdict.failed { ConditionType::FailureTarget } else { ConditionType::SuccessCriteriaMet };
     if state.job(id).record.status.condition(kind).is_none() {
         let (reason, message, at) = (verdict.reason, Arc::clone(&verdict.message), state.now);
         state.record(fx, Fact::ConditionSet { job: id, condition: Condition { kind, at, reason, message } });
         state.job(id).urgent = true;
+        held::release_all(state, id, fx);
     }
 }
 
@@ -37,6 +39,7 @@ pub(super) fn finish_when_all_ended(state: &mut State, id: JobId, fx: &mut Effec
     state.record(fx, Fact::ConditionSet { job: id, condition });
     publish_now(state, id, fx);
     state.forget_wake(id);
+    state.sched.forget_needs(id);
     state.job(id).retire();
     if failed {
         return state.note(fx, id, EventNote::JobFailed { reason, message });

@@ -2,7 +2,7 @@
 
 use super::{Spec, World};
 use crate::base::{PodNames, Uid};
-use crate::model::FailureAction::{Count, FailJob, Ignore};
+use crate::model::FailureAction::{Count, FailIndex, FailJob, Ignore};
 
 /// Ignore 1, 2, 3; fail the Job at 5, 6, 7.
 fn r1(spec: Spec) -> Spec {
@@ -131,6 +131,64 @@ fn v093_count_before_ignore_counts() {
     w.step("F0");
     w.step_due_in(10_000, "+1");
     w.status("a1 f1");
+}
+
+/// Such a pod is one that was lost with the engine.
+fn disrupted(spec: Spec) -> World {
+    let mut w = one(spec);
+    w.run([0]);
+    w.step("");
+    w.crash();
+    w
+}
+
+#[test]
+fn v094_a_disrupted_pod_can_be_ignored() {
+    let mut w = disrupted(Spec::new(1, 1).backoff_limit(0).rule_on(Ignore, "DisruptionTarget"));
+    w.step("I0 +1");
+    w.status("a1");
+}
+
+#[test]
+fn v095_a_disrupted_pod_can_fail_the_job() {
+    let mut w = disrupted(Spec::new(1, 1).rule_on(FailJob, "DisruptionTarget"));
+    w.step("F0 FailureTarget(PodFailurePolicy) Failed(PodFailurePolicy)");
+    w.status("f1");
+    let pod = w.record();
+    let name = PodNames::new(pod.uid).pod_name(&pod.name, None, 0);
+    w.message(&format!("Pod default/{name} has condition DisruptionTarget matching FailJob rule at index 0"));
+}
+
+#[test]
+fn a_disrupted_pod_can_count_and_fail_its_index() {
+    let mut w = disrupted(Spec::new(1, 1).rule_on(Count, "DisruptionTarget"));
+    w.step("F0");
+    w.step_due_in(10_000, "+1");
+    let mut w = World::started(Spec::new(1, 2).indexed().per_index(5).rule_on(FailIndex, "DisruptionTarget"), "+0:0");
+    w.run([0]);
+    w.step("");
+    w.crash();
+    w.step("X0 +1:1");
+    w.status("a1 f1 /0/");
+}
+
+#[test]
+fn rules_about_exit_codes_do_not_see_pods_that_were_lost() {
+    let mut w = disrupted(Spec::new(1, 1).backoff_limit(0).rule(FailJob, "NotIn", &[1]));
+    w.step("I0 +1");
+    w.status("a1");
+}
+
+#[test]
+fn conditions_that_every_failed_pod_has_match() {
+    let mut w = one(Spec::new(1, 1).rule_on(FailJob, "DisruptionTarget").rule_on(FailJob, "PodScheduled"));
+    w.exit(0, 3);
+    w.step("F0 FailureTarget(PodFailurePolicy) Failed(PodFailurePolicy)");
+    let message = w.job_status().conditions[0].message.to_string();
+    assert!(message.ends_with(" has condition PodScheduled matching FailJob rule at index 1"), "{message}");
+    let mut w = one(Spec::new(1, 1).rule_on(FailJob, "Ready"));
+    w.exit(0, 3);
+    w.step("F0");
 }
 
 #[test]

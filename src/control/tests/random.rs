@@ -83,7 +83,42 @@ impl History {
         if self.chance(5) {
             spec = spec.rule(FailureAction::FailJob, "NotIn", &[1, 3, 143]);
         }
-        spec
+        if self.chance(6) {
+            spec = spec.suspended();
+        }
+        if self.chance(6) {
+            spec = spec.ttl_s(self.draw(0, 20));
+        }
+        if indexed { self.indexed(spec) } else { self.restarting(spec) }
+    }
+
+    /// What only Indexed Jobs have.
+    fn indexed(&mut self, mut spec: Spec) -> Spec {
+        if self.chance(2) {
+            spec = spec.per_index(self.draw(0, 3));
+            if self.chance(2) {
+                spec = spec.max_failed_indexes(self.draw(0, 5));
+            }
+            if self.chance(3) {
+                spec = spec.rule(FailureAction::FailIndex, "In", &[3]);
+            }
+            if self.chance(3) {
+                spec = spec.backoff_limit(self.draw(0, 8));
+            }
+        }
+        if self.chance(4) {
+            spec = spec.success(None, Some(self.draw(0, 10)));
+        }
+        self.restarting(spec)
+    }
+
+    /// Perhaps with containers that are started again.
+    fn restarting(&mut self, spec: Spec) -> Spec {
+        match self.draw(0, 6) {
+            0 if spec.0.failure_policy.is_empty() => spec.on_failure(),
+            1 => spec.restarts_at(&[2, 5]),
+            _ => spec,
+        }
     }
 
     fn act(&mut self) {
@@ -100,6 +135,7 @@ impl History {
             20..=21 => self.jump(),
             22 => self.world.commit(),
             23 if self.chance(2) => self.delete(),
+            24 if self.chance(2) => self.rerun(),
             _ if self.chance(4) => self.crash(),
             _ => {}
         }
@@ -146,14 +182,32 @@ impl History {
             return;
         }
         let name = names[self.draw(0, u32::try_from(names.len()).expect("four")) as usize];
-        let (what, value) = (self.draw(0, 6), self.draw(0, 9));
+        let (what, value) = (self.draw(0, 9), self.draw(0, 9));
         self.world.focus(name);
+        let is_finished = self.world.job_status().is_finished();
         self.world.update(|spec| match what {
+            6..=7 => spec.suspend = value % 2 == 0,
+            8 if spec.is_indexed() && !is_finished => (spec.parallelism, spec.completions) = (value, Some(value)),
             0..=2 => spec.parallelism = value,
             3 => spec.backoff_limit = value,
             4 => spec.active_deadline_s = Some(u64::from(value) * 300).filter(|seconds| *seconds > 0),
             _ => spec.only_replace_failed = !spec.failure_policy.is_empty() || value % 2 == 0,
         });
+        self.world.try_step();
+    }
+
+    /// Runs parts of a Job again, most times.
+    fn rerun(&mut self) {
+        let names = self.names();
+        if names.is_empty() {
+            return;
+        }
+        let name = names[self.draw(0, u32::try_from(names.len()).expect("four")) as usize];
+        self.world.focus(name);
+        let spec = self.world.spec();
+        let has_index = spec.is_indexed() && spec.completions > Some(0);
+        let indexes = (has_index && self.chance(2)).then_some("0");
+        self.world.rerun(indexes);
         self.world.try_step();
     }
 
@@ -198,7 +252,7 @@ impl History {
     fn finish(&mut self) {
         for name in self.names() {
             self.world.focus(name);
-            self.world.update(|spec| spec.parallelism = spec.parallelism.max(1));
+            self.world.update(|spec| (spec.parallelism, spec.suspend) = (spec.parallelism.max(1), false));
             self.world.try_step();
         }
         for _ in 0..ROUNDS_MAX {
@@ -225,9 +279,13 @@ impl History {
 fn ended_well(job: &JobRecord, completions: Option<u32>) {
     let status = &job.status;
     assert!(status.is_finished(), "{} does not finish: {job:?}", job.name);
-    let reason = status.conditions[0].reason;
+    let verdict = status.conditions.iter().find(|condition| condition.kind != ConditionType::Suspended);
+    let reason = verdict.expect("it has ended").reason;
     if status.condition(ConditionType::Failed).is_some() {
-        assert_ne!(reason, ConditionReason::CompletionsReached);
+        assert!(![ConditionReason::CompletionsReached, ConditionReason::SuccessPolicy].contains(&reason));
+        return;
+    }
+    if reason == ConditionReason::SuccessPolicy {
         return;
     }
     assert_eq!(reason, ConditionReason::CompletionsReached);

@@ -1,7 +1,7 @@
 //! A crash, and what the next boot makes of it.
 
 use super::{Spec, World};
-use crate::model::{FailureAction::FailJob, Reason};
+use crate::model::{Fact, FailureAction::FailJob, Reason};
 
 #[test]
 fn pods_shown_running_are_lost_ignored_and_replaced_at_once() {
@@ -186,4 +186,14 @@ fn the_clock_may_stand_earlier_after_a_crash() {
     w.step("I0");
     w.advance(2 * 3_600_000);
     w.step("+2 +3");
+}
+
+#[test]
+fn what_follows_from_a_loss_that_counts_is_durable_with_it() {
+    let mut w = World::started(Spec::new(1, 1).rule_on(FailJob, "DisruptionTarget"), "+0");
+    w.run([0]);
+    w.step("");
+    w.crash();
+    // The engine commits these before its first step, and may die in between.
+    assert!(w.boot_facts().iter().any(|fact| matches!(fact, Fact::ConditionSet { .. })), "{:?}", w.boot_facts());
 }

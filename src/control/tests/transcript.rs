@@ -2,15 +2,20 @@
 //!
 //! `+3` pod 3 was created and handed to a worker (`+3:1` with completion index 1, `+3(waits)` no worker has room);
 //! `>3` it was handed out later; `-3` it was told to stop (`-3(gone)` no worker had it, so it is gone); `S3` it ended and
-//! counts as succeeded, `F3` as failed, `I3` ignored, `D3` dropped; `~3` it ended after a stop and is gone;
+//! counts as succeeded, `F3` as failed, `I3` ignored, `D3` dropped; `X3` it failed and its index with it; `H3` it failed and is
+//! held, `h3` the same ignored, `=3` it is held no longer; `~3` it ended after a stop and is gone; `C3` its container ended and
+//! waits, `R3` it is started again;
+//! `x3` a client deleted it (`x3F` it counts as failed at once, `x3(gone)` no worker had it); `S~3`, `F~3`, `I~3` and `X~3` it ended after that,
+//! counts, and is gone; `rm3` it had ended and is gone; `m3` its metadata changed (`m3(left)` and it is not the Job's any more);
+//! `u3` its gates are gone; `rm-ended` every pod that has ended is gone; `orphaned` the Job is gone without its pods;
 //! `W3(ErrImagePull)` it could not start; `Failed(DeadlineExceeded)` a condition; `deleted` the Job
-//! is gone with its pods; `!Conflict` a write was refused. Three or more pods in
+//! is gone with its pods; `rerun` parts of the Job run again; `!Conflict` a write was refused. Three or more pods in
 //! a row are `+0..2`. With several Jobs, each token opens with the Job's name.
 
 use super::store::MemStore;
 use crate::base::{JobId, NO_INDEX};
 use crate::control::Effects;
-use crate::model::{Condition, Counted, Fact, PodEnd};
+use crate::model::{Claim, Condition, Counted, Fact, PodEnd};
 use std::collections::BTreeSet;
 
 type Pod = (JobId, u32);
@@ -29,6 +34,7 @@ pub(super) fn transcript(fx: &Effects, store: &MemStore) -> String {
         fx.launches.iter().flat_map(|(_, pods)| pods).map(|launch| (launch.job, launch.ordinal)).collect();
     let removed: BTreeSet<Pod> = fx.batch.facts.iter().flat_map(removed).collect();
     let stopped: BTreeSet<Pod> = fx.batch.facts.iter().flat_map(stopped).collect();
+    let ended_here: BTreeSet<Pod> = fx.batch.facts.iter().flat_map(ended_pods).collect();
     let opening = |id| if store.jobs.len() > 1 { format!("{}/", store.name(id)) } else { String::new() };
     let mut created = BTreeSet::new();
     let mut lines: Vec<Token> = Vec::new();
@@ -51,6 +57,37 @@ pub(super) fn transcript(fx: &Effects, store: &MemStore) -> String {
                     say("-", *ordinal, gone.to_owned());
                 }
             }
+            Fact::PodsDeleted { pods, .. } => {
+                for pod in pods {
+                    let gone = if removed.contains(&(id, pod.ordinal)) { "(gone)" } else { "" };
+                    let failed = match pod.counted {
+                        Counted::Failed => "F",
+                        Counted::IndexFailed => "X",
+                        Counted::Held => "H",
+                        _ => "",
+                    };
+                    say("x", pod.ordinal, format!("{failed}{gone}"));
+                }
+            }
+            Fact::PodsRemoved { ordinals, .. } => {
+                let is_known =
+                    |ordinal: &&u32| stopped.contains(&(id, **ordinal)) || ended_here.contains(&(id, **ordinal));
+                ordinals
+                    .iter()
+                    .filter(|ordinal| !is_known(ordinal))
+                    .for_each(|ordinal| say("rm", *ordinal, String::new()));
+            }
+            Fact::PodUngated { ordinal, .. } => say("u", *ordinal, String::new()),
+            Fact::EndedPodsRemoved { .. } => say("rm-ended", u32::MAX, String::new()),
+            Fact::JobOrphaned { .. } => say("orphaned", u32::MAX, String::new()),
+            Fact::PodChanged { ordinal, claim, .. } => {
+                let claim = match claim {
+                    Claim::Same => "",
+                    Claim::Left { .. } => "(left)",
+                    Claim::Joined { .. } => "(joined)",
+                };
+                say("m", *ordinal, claim.to_owned());
+            }
             Fact::PodsEnded { ends, .. } => {
                 for end in ends.iter().filter(|end| !stopped.contains(&(id, end.ordinal))) {
                     say(ended(end, removed.contains(&(id, end.ordinal))), end.ordinal, String::new());
@@ -59,6 +96,14 @@ pub(super) fn transcript(fx: &Effects, store: &MemStore) -> String {
             Fact::PodsWaiting { pods, .. } => {
                 pods.iter().for_each(|pod| say("W", pod.ordinal, format!("({})", pod.reason.as_str())));
             }
+            Fact::PodsReleased { ordinals, .. } => {
+                ordinals.iter().for_each(|ordinal| say("=", *ordinal, String::new()));
+            }
+            Fact::ContainersExited { exits, .. } => exits.iter().for_each(|exit| say("C", exit.ordinal, String::new())),
+            Fact::ContainersRestarted { ordinals, .. } => {
+                ordinals.iter().for_each(|ordinal| say("R", *ordinal, String::new()));
+            }
+            Fact::IndexesRerun { .. } => say("rerun", u32::MAX, String::new()),
             Fact::JobRemoved { .. } => say("deleted", u32::MAX, String::new()),
             Fact::ConditionSet { condition, .. } => say("", u32::MAX, shown(condition)),
             _ => {}
@@ -85,7 +130,15 @@ fn ended(end: &PodEnd, is_removed: bool) -> &'static str {
         (Counted::Failed, false) => "F",
         (Counted::Ignored, false) => "I",
         (Counted::Dropped, false) => "D",
+        (Counted::IndexFailed, false) => "X",
+        (Counted::Held, false) => "H",
+        (Counted::HeldIgnored, false) => "h",
         (Counted::Dropped, true) => "~",
+        (Counted::Strayed, _) => "stray ",
+        (Counted::Succeeded, true) => "S~",
+        (Counted::Failed, true) => "F~",
+        (Counted::Ignored, true) => "I~",
+        (Counted::IndexFailed, true) => "X~",
         (_, true) => "counted and gone: ",
     }
 }
@@ -100,6 +153,14 @@ fn removed(fact: &Fact) -> Vec<Pod> {
 fn stopped(fact: &Fact) -> Vec<Pod> {
     match fact {
         Fact::PodsStopping { job, ordinals, .. } => ordinals.iter().map(|ordinal| (*job, *ordinal)).collect(),
+        Fact::PodsDeleted { job, pods, .. } => pods.iter().map(|pod| (*job, pod.ordinal)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn ended_pods(fact: &Fact) -> Vec<Pod> {
+    match fact {
+        Fact::PodsEnded { job, ends } => ends.iter().map(|end| (*job, end.ordinal)).collect(),
         _ => Vec::new(),
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Verifier {
     /// Jobs whose status changed since it was published.
     changed: BTreeSet<JobId>,
     pod_events_due: BTreeMap<JobId, usize>,
+    /// Jobs that run again, and must be published at once.
+    urgent: BTreeSet<JobId>,
 }
 
 impl Verifier {
@@ -39,6 +41,7 @@ impl Verifier {
         for (rv, fact) in fx.batch.numbered() {
             self.fact(now, rv, fact, &mut unpublished);
         }
+        assert!(self.urgent.is_empty(), "a rerun is published in its step");
         assert!(unpublished.is_empty(), "conditions are published in their step: {unpublished:?}");
         self.events(fx);
         self.statuses_get_published(state);
@@ -60,7 +63,7 @@ impl Verifier {
         let before = record.status.clone();
         let was_finished = before.is_finished();
         record.apply(fact, rv);
-        if record.status != before {
+        if record.status != before && !record.placement.orphaned {
             self.changed.insert(id);
         }
         match fact {
@@ -71,7 +74,7 @@ impl Verifier {
                 assert_eq!(before, None, "each condition has a version of its own");
             }
             Fact::StatusPublished { .. } => {
-                let has_condition = unpublished.remove(&id).is_some();
+                let has_condition = unpublished.remove(&id).is_some() | self.urgent.remove(&id);
                 let last = self.shown.insert(id, (now, record.status.clone()));
                 let has_changed = self.changed.remove(&id);
                 let Some((at, _)) = last else { return };
@@ -80,7 +83,18 @@ impl Verifier {
                 assert!(has_condition || !is_early, "a status is published too early");
             }
             Fact::JobRemoved { .. } => self.forget(id),
-            Fact::JobChanged { .. } | Fact::PodsRemoved { .. } => {}
+            Fact::IndexesRerun { goes_on, .. } => {
+                assert_eq!(was_finished, *goes_on, "a rerun knows of the end");
+                self.urgent.insert(id);
+            }
+            Fact::JobChanged { .. }
+            | Fact::PodsRemoved { .. }
+            | Fact::EndedPodsRemoved { .. }
+            | Fact::PodChanged { .. } => {}
+            Fact::JobOrphaned { .. } => {
+                self.shown.remove(&id);
+                self.changed.remove(&id);
+            }
             _ => assert!(!was_finished, "a finished Job changes: {fact:?}"),
         }
     }
@@ -127,8 +141,11 @@ impl Verifier {
             });
             said(&created, said_created.collect(), *due);
             said(&stopped, said_stopped.collect(), *due);
-            let ends: Vec<&EventNote> =
-                events(id).filter(|note| matches!(note, EventNote::Completed | EventNote::JobFailed { .. })).collect();
+            let is_of_condition = |note: &&EventNote| {
+                let is_end = matches!(note, EventNote::Completed | EventNote::JobFailed { .. });
+                is_end || matches!(note, EventNote::Suspended | EventNote::Resumed)
+            };
+            let ends: Vec<&EventNote> = events(id).filter(is_of_condition).collect();
             let expected: Vec<EventNote> = facts().filter_map(end_event).collect();
             assert!(ends.into_iter().eq(expected.iter()), "the end of job {} and its Event differ", id.0);
         }
@@ -164,6 +181,8 @@ fn end_event(fact: &Fact) -> Option<EventNote> {
         ConditionType::Failed => {
             Some(EventNote::JobFailed { reason: condition.reason, message: condition.message.as_ref().into() })
         }
+        ConditionType::Suspended if condition.is_true() => Some(EventNote::Suspended),
+        ConditionType::Suspended => Some(EventNote::Resumed),
         _ => None,
     }
 }
@@ -173,8 +192,13 @@ fn two_phases(status: &JobStatus, condition: &Condition) {
     let first = match condition.kind {
         ConditionType::Failed => ConditionType::FailureTarget,
         ConditionType::Complete => ConditionType::SuccessCriteriaMet,
-        _ => {
-            assert_eq!(status.conditions.len(), 1, "one verdict");
+        ConditionType::Suspended => {
+            assert_eq!(status.start_time.is_none(), condition.is_true(), "startTime is that of the last resumption");
+            return;
+        }
+        ConditionType::FailureTarget | ConditionType::SuccessCriteriaMet => {
+            let verdicts = status.conditions.iter().filter(|condition| condition.kind != ConditionType::Suspended);
+            assert_eq!(verdicts.count(), 1, "one verdict");
             return;
         }
     };

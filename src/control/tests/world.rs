@@ -1,15 +1,17 @@
 //! The language of the cases.
 
 use super::spec::Spec;
-use super::store::MemStore;
+use super::store::{MemStore, spec_of};
 use super::transcript::{shown, transcript};
 use super::verify::Verifier;
 use super::workers::{STOPPED, Workers};
-use crate::base::{JobId, Time, Uid, UidKey};
+use crate::base::{IndexSet, JobId, Time, Uid, UidKey};
 use crate::control::{
-    Capacity, Config, DeleteDoc, DeleteJob, DocChange, Effects, Input, NewDoc, NewJob, NewSpec, State,
+    Capacity, ChangePod, Config, DeleteDoc, DeleteJob, DocChange, Effects, Input, NewDoc, NewJob, NewSpec, PodChange,
+    PodSeen, Propagation, Rerun, State,
 };
-use crate::model::{Batch, EventNote, Fact, JobRecord, JobSpec, JobStatus, Kind, Reason};
+use crate::model::{Batch, EventNote, Fact, JobRecord, JobSpec, JobStatus, Kind, NodeShape, Reason};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,6 +20,12 @@ pub(super) const START: Time = Time(1_800_000_000_000);
 
 /// Room enough that no pod has to wait for a worker.
 const ROOMY: Capacity = Capacity { workers: 2, queue_max: 100_000, alive_max: 100_000 };
+
+/// A node with four CPUs and a GiB.
+fn node() -> Arc<NodeShape> {
+    let labels = BTreeMap::from([("kubernetes.io/os".to_owned(), "linux".to_owned())]);
+    Arc::new(NodeShape { name: "coracle".to_owned(), cpu_m: 4000, memory_bytes: 1 << 30, labels })
+}
 
 /// A state, its surroundings, and what has not been committed.
 pub(super) struct World {
@@ -53,7 +61,7 @@ impl World {
     pub(super) fn with_capacity(capacity: Capacity) -> Self {
         let first_rv = 1;
         let mut world = Self {
-            state: State::new(Config { uid_key: UidKey(7), first_rv, next_job: 0, capacity }),
+            state: State::new(Config { uid_key: UidKey(7), first_rv, next_job: 0, capacity, node: node() }),
             now: START,
             store: MemStore::default(),
             workers: Workers::default(),
@@ -114,6 +122,16 @@ impl World {
         self.inputs.push(Input::CreateDoc(self.written, NewDoc { kind: Kind::PriorityClass, name: name.into(), doc }));
     }
 
+    /// Writes of the node.
+    pub(super) fn write_node(&mut self, doc: &str) {
+        self.written += 1;
+        let (kind, name, doc): (_, Arc<str>, Arc<str>) = (Kind::Node, "coracle".into(), doc.into());
+        self.inputs.push(match self.store.try_doc_rv(kind, "coracle") {
+            None => Input::CreateDoc(self.written, NewDoc { kind, name, doc }),
+            Some(base_rv) => Input::UpdateDoc(self.written, DocChange { kind, name, base_rv, doc }),
+        });
+    }
+
     /// Deletes a PriorityClass.
     pub(super) fn delete_class(&mut self, name: &str) {
         self.written += 1;
@@ -138,7 +156,7 @@ impl World {
     /// Changes the spec, from the version that is current.
     pub(super) fn update(&mut self, change: impl FnOnce(&mut JobSpec)) {
         let (base_rv, doc) = self.store.job_doc("default", self.name).expect("the Job is there");
-        let mut spec = self.specs[&doc].clone();
+        let mut spec = spec_of(&self.specs, &doc);
         change(&mut spec);
         self.update_from(base_rv, "default", spec);
     }
@@ -156,15 +174,63 @@ impl World {
 
     pub(super) fn delete_if(&mut self, namespace: &str, uid: Option<Uid>, rv: Option<u64>) {
         self.written += 1;
-        let delete = DeleteJob { namespace: namespace.into(), name: self.name.into(), uid, rv };
+        let doc = self.store.job_doc(namespace, self.name).unwrap_or_else(|| (0, "{}".into()));
+        self.delete_as(namespace, uid, rv, Propagation::Background, doc);
+    }
+
+    /// Deletes the Job that the case speaks of, and says what becomes of its pods.
+    pub(super) fn delete_with(&mut self, propagation: Propagation) {
+        let doc = self.store.job_doc("default", self.name).expect("the Job is there");
+        self.written += 1;
+        self.delete_as("default", None, None, propagation, doc);
+    }
+
+    fn delete_as(
+        &mut self,
+        namespace: &str,
+        uid: Option<Uid>,
+        rv: Option<u64>,
+        propagation: Propagation,
+        doc: (u64, Arc<str>),
+    ) {
+        let delete = DeleteJob { namespace: namespace.into(), name: self.name.into(), uid, rv, propagation, doc };
         self.inputs.push(Input::DeleteJob(self.written, delete));
+    }
+
+    /// Runs these indexes again, or what has failed.
+    pub(super) fn rerun(&mut self, indexes: Option<&str>) {
+        let (base_rv, doc) = self.store.job_doc("default", self.name).expect("the Job is there");
+        let spec = spec_of(&self.specs, &doc);
+        let parse = |text: &str| IndexSet::parse(text, spec.completions.unwrap_or(0)).expect("a list");
+        let indexes = indexes.map(parse);
+        self.written += 1;
+        let rerun = Rerun { namespace: "default".into(), name: self.name.into(), base_rv, spec, indexes };
+        self.inputs.push(Input::RerunJob(self.written, Box::new(rerun)));
+    }
+
+    /// A client deletes a pod of the Job, with 30 s of grace.
+    pub(super) fn delete_pod(&mut self, ordinal: u32) {
+        self.change_pod(ordinal, None, PodChange::Delete { grace_s: 30, evict: false });
+    }
+
+    pub(super) fn change_pod(&mut self, ordinal: u32, seen: Option<PodSeen>, change: PodChange) {
+        self.written += 1;
+        let change = ChangePod { job: self.id(), ordinal, seen, change };
+        self.inputs.push(Input::ChangePod(self.written, Box::new(change)));
     }
 
     fn write(&mut self, spec: &JobSpec) -> Arc<str> {
         self.written += 1;
         let doc: Arc<str> = format!("{{\"write\":{}}}", self.written).into();
         self.specs.insert(Arc::clone(&doc), spec.clone());
-        doc
+        if !spec.life.keeps_doc() {
+            return doc;
+        }
+        let metadata = match spec.life.is_deleted {
+            true => json!({"finalizers": spec.life.finalizers, "deletionTimestamp": "then"}),
+            false => json!({"finalizers": spec.life.finalizers}),
+        };
+        json!({"write": self.written, "metadata": metadata}).to_string().into()
     }
 
     /// Speaks of another Job.
@@ -299,6 +365,7 @@ impl World {
             first_rv: self.next_rv,
             next_job: self.store.next_job(),
             capacity: self.capacity,
+            node: node(),
         };
         self.fx = Effects::default();
         self.verifier = Verifier::restored(&self.store, self.next_rv);
@@ -316,7 +383,8 @@ impl World {
     // What clients see.
 
     pub(super) fn id(&self) -> JobId {
-        let found = self.store.jobs.values().find(|job| *job.name == *self.name);
+        let is_it = |job: &&JobRecord| *job.name == *self.name;
+        let found = self.store.jobs.values().filter(is_it).max_by_key(|job| (!job.placement.orphaned, job.id));
         found.expect("the Job was created").id
     }
 
@@ -325,16 +393,17 @@ impl World {
     }
 
     /// The spec of the current document.
-    pub(super) fn spec(&self) -> &JobSpec {
+    pub(super) fn spec(&self) -> JobSpec {
         let (_, doc) = self.store.job_doc("default", self.name).expect("the Job is there");
-        &self.specs[&doc]
+        spec_of(&self.specs, &doc)
     }
 
     pub(super) fn job_status(&self) -> &JobStatus {
         &self.record().status
     }
 
-    /// `a`ctive, `r`eady, `t`erminating, `s`ucceeded, `f`ailed and `[completedIndexes]`; what is zero is left out.
+    /// `a`ctive, `r`eady, `t`erminating, `s`ucceeded, `f`ailed, `[completedIndexes]` and, of a Job that limits the failures of
+    /// each index, `/failedIndexes/`; what is zero is left out.
     #[track_caller]
     pub(super) fn status(&self, expected: &str) {
         let status = self.job_status();
@@ -352,6 +421,9 @@ impl World {
             .collect();
         if !status.completed.is_empty() {
             words.push(format!("[{}]", status.completed));
+        }
+        if let Some(failed) = &status.failed_indexes {
+            words.push(format!("/{failed}/"));
         }
         assert_eq!(words.join(" "), expected);
     }
@@ -385,6 +457,11 @@ impl World {
     /// The version that the next fact gets.
     pub(super) fn next_rv(&self) -> u64 {
         self.next_rv
+    }
+
+    /// What the last boot has found out, before its first step.
+    pub(super) fn boot_facts(&self) -> &[Fact] {
+        &self.fx.batch.facts
     }
 
     /// The facts of the last step.

@@ -30,18 +30,25 @@ pub(in crate::view) fn event_reason(note: &EventNote) -> &'static str {
         EventNote::Completed => "Completed",
         EventNote::TooManySucceededPods => "TooManySucceededPods",
         EventNote::JobFailed { reason, .. } => reason.as_str(),
-        EventNote::FailedScheduling { .. } => "FailedScheduling",
+        EventNote::FailedScheduling { .. } | EventNote::Unschedulable { .. } => "FailedScheduling",
+        EventNote::Suspended => "Suspended",
+        EventNote::Resumed => "Resumed",
     }
 }
 
 /// `type`.
 pub(in crate::view) fn event_severity(note: &EventNote) -> &'static str {
     match note {
-        EventNote::SuccessfulCreate { .. } | EventNote::SuccessfulDelete { .. } | EventNote::Completed => "Normal",
+        EventNote::SuccessfulCreate { .. }
+        | EventNote::SuccessfulDelete { .. }
+        | EventNote::Suspended
+        | EventNote::Resumed
+        | EventNote::Completed => "Normal",
         EventNote::FailedCreate { .. }
         | EventNote::TooManySucceededPods
         | EventNote::JobFailed { .. }
-        | EventNote::FailedScheduling { .. } => "Warning",
+        | EventNote::FailedScheduling { .. }
+        | EventNote::Unschedulable { .. } => "Warning",
     }
 }
 
@@ -59,6 +66,9 @@ pub(in crate::view) fn event_message(event: &EventObject) -> String {
         EventNote::TooManySucceededPods => "Too many succeeded pods running after completion count reached".to_owned(),
         EventNote::JobFailed { message, .. } => message.to_string(),
         EventNote::FailedScheduling { .. } => NO_ROOM.to_owned(),
+        EventNote::Suspended => "Job suspended".to_owned(),
+        EventNote::Resumed => "Job resumed".to_owned(),
+        EventNote::Unschedulable { why, .. } => why.to_string(),
     }
 }
 

@@ -34,14 +34,16 @@ pub(in crate::view) fn plain(plain: &PlainObject, out: &mut String) {
 }
 
 fn status(status: &JobStatus, out: &mut String) {
-    // The first sync sets startTime; a Job before it has an empty status.
-    let Some(start) = status.start_time else {
+    // The first sync sets startTime, or a condition; a Job before it has an empty status.
+    if status.start_time.is_none() && status.conditions.is_empty() {
         out.push_str("{}");
         return;
-    };
+    }
     out.push('{');
     conditions(&status.conditions, out);
-    put(out, format_args!(r#""startTime":"{start}","#));
+    if let Some(start) = status.start_time {
+        put(out, format_args!(r#""startTime":"{start}","#));
+    }
     if let Some(at) = status.completion_time {
         put(out, format_args!(r#""completionTime":"{at}","#));
     }
@@ -54,6 +56,9 @@ fn status(status: &JobStatus, out: &mut String) {
     if !status.completed.is_empty() {
         put(out, format_args!(r#""completedIndexes":"{}","#, status.completed));
     }
+    if let Some(failed) = &status.failed_indexes {
+        put(out, format_args!(r#""failedIndexes":"{failed}","#));
+    }
     put(out, format_args!(r#""uncountedTerminatedPods":{{}},"ready":{}}}"#, status.ready));
 }
 
@@ -62,9 +67,11 @@ fn conditions(conditions: &[Condition], out: &mut String) {
         return;
     }
     out.push_str(r#""conditions":["#);
-    for (nth, Condition { kind, at, reason, message }) in conditions.iter().enumerate() {
+    for (nth, condition) in conditions.iter().enumerate() {
+        let status = if condition.is_true() { "True" } else { "False" };
+        let Condition { kind, at, reason, message } = condition;
         let (comma, kind, reason) = (if nth > 0 { "," } else { "" }, kind.as_str(), reason.as_str());
-        put(out, format_args!(r#"{comma}{{"type":"{kind}","status":"True","lastProbeTime":"{at}","#));
+        put(out, format_args!(r#"{comma}{{"type":"{kind}","status":"{status}","lastProbeTime":"{at}","#));
         put(out, format_args!(r#""lastTransitionTime":"{at}","reason":"{reason}","message":"#));
         put_json(out, message);
         out.push('}');

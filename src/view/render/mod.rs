@@ -10,13 +10,19 @@ mod template;
 
 pub(super) use event::{event, event_message, event_metadata, event_name, event_reason, event_severity, event_uid};
 pub(super) use job::{job, job_metadata, plain, plain_metadata};
-pub(super) use pod::{phase, pod, pod_metadata};
+pub(super) use pod::{is_queued, phase, pod, pod_metadata};
 pub(super) use template::PodTemplatePieces;
 
 use std::fmt::{self, Write};
 
 /// kubernetes: `batch/v1 JobCompletionIndexAnnotation`, the label and annotation of an Indexed Job's pods.
 pub const INDEX_KEY: &str = "batch.kubernetes.io/job-completion-index";
+
+/// kubernetes: `batch/v1 JobIndexFailureCountAnnotation`.
+const INDEX_FAILURES_KEY: &str = "batch.kubernetes.io/job-index-failure-count";
+
+/// kubernetes: `batch/v1 JobIndexIgnoredFailureCountAnnotation`.
+const INDEX_IGNORED_KEY: &str = "batch.kubernetes.io/job-index-ignored-failure-count";
 
 /// kubernetes: `batch/v1 JobTrackingFinalizer`.
 pub const TRACKING_FINALIZER: &str = "batch.kubernetes.io/job-tracking";

@@ -1,40 +1,60 @@
 //! The part of a pod's JSON that all pods of a Job share, worked out once per document.
 //!
 //! Knows what Kubernetes adds to a template to make a pod (kubernetes: `podGenerateNameWithIndex`, `SetDefaults_PodSpec`). Invariant: the
-//! completion index is the only thing in these pieces in which two pods of a Job differ.
+//! completion index and the failures of that index are the only things in these pieces in which two pods of a Job differ.
 
-use super::{INDEX_KEY, NODE_NAME, put, put_json};
+use super::{INDEX_FAILURES_KEY, INDEX_IGNORED_KEY, INDEX_KEY, NODE_NAME, put, put_json};
 use crate::base::Quantity;
-use crate::model::{JobSpec, PodPriority};
+use crate::model::{IndexFailures, JobSpec, PodPriority};
 use crate::view::doc::JobDoc;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// Text in which the completion index stands at some places.
+/// What stands at a place where two pods of a Job differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hole {
+    /// The completion index.
+    Index,
+    /// The annotations that count the failures of the index.
+    Failures,
+}
+
+/// Text with places at which two pods of a Job differ.
 #[derive(Debug, Default)]
-pub(super) struct Holed(Vec<String>);
+pub(super) struct Holed {
+    /// Each hole with the text before it.
+    parts: Vec<(String, Hole)>,
+    last: String,
+}
 
 impl Holed {
-    pub(super) fn render(&self, index: u32, out: &mut String) {
-        for (nth, text) in self.0.iter().enumerate() {
-            if nth > 0 {
-                put(out, format_args!("{index}"));
-            }
+    pub(super) fn render(&self, index: u32, failures: IndexFailures, out: &mut String) {
+        for (text, hole) in &self.parts {
             out.push_str(text);
+            match hole {
+                Hole::Index => put(out, format_args!("{index}")),
+                Hole::Failures => put_failures(failures, out),
+            }
         }
+        out.push_str(&self.last);
     }
 
     fn text(&mut self) -> &mut String {
-        if self.0.is_empty() {
-            self.0.push(String::new());
-        }
-        self.0.last_mut().expect("there is one now")
+        &mut self.last
     }
 
-    fn hole(&mut self) {
-        self.text();
-        self.0.push(String::new());
+    fn hole(&mut self, hole: Hole) {
+        self.parts.push((std::mem::take(&mut self.last), hole));
+    }
+}
+
+/// The annotation of the ignored failures is there when there are some (kubernetes: `addIndexFailureCountAnnotation`).
+fn put_failures(failures: IndexFailures, out: &mut String) {
+    let IndexFailures { counted, ignored } = failures;
+    put(out, format_args!(r#""{INDEX_FAILURES_KEY}":"{counted}""#));
+    if ignored > 0 {
+        put(out, format_args!(r#","{INDEX_IGNORED_KEY}":"{ignored}""#));
     }
 }
 
@@ -51,6 +71,10 @@ pub(in crate::view) struct PodTemplatePieces {
     pub(super) metadata: Holed,
     /// `},"spec":{…}`
     pub(super) spec: Holed,
+    /// As `spec`, of a pod that no node was found for.
+    pub(super) unplaced_spec: Holed,
+    /// As `unplaced_spec`, with the scheduling gates.
+    pub(super) gated_spec: Holed,
     /// `status.qosClass`
     pub(super) qos: &'static str,
     /// What selectors may ask for of the spec, as text.
@@ -84,6 +108,18 @@ impl PodTemplatePieces {
         if is_indexed {
             add_index(&mut pod_spec);
         }
+        let indexed = is_indexed.then_some(&*doc.key.name);
+        let gates = pod_spec.remove("schedulingGates");
+        let (mut unplaced_spec, mut gated_spec) = (Holed::default(), Holed::default());
+        if doc.placement.unplaced.is_some() || gates.is_some() {
+            let mut unplaced = pod_spec.clone();
+            unplaced.remove("nodeName");
+            unplaced_spec = holed_spec(&unplaced, indexed);
+            if let Some(gates) = gates {
+                unplaced.insert("schedulingGates".to_owned(), gates);
+                gated_spec = holed_spec(&unplaced, indexed);
+            }
+        }
         let quoted = |text: &str| {
             let mut out = String::new();
             put_json(&mut out, text);
@@ -96,15 +132,23 @@ impl PodTemplatePieces {
             metadata: metadata(doc, spec),
             qos: qos_class(&pod_spec),
             scalars: SCALARS.into_iter().map(|field| (field, scalar(&pod_spec, field))).collect(),
-            spec: holed_spec(&pod_spec, is_indexed.then_some(&*doc.key.name)),
+            spec: holed_spec(&pod_spec, indexed),
+            unplaced_spec,
+            gated_spec,
         }
     }
 }
 
 fn metadata(doc: &JobDoc, spec: &JobSpec) -> Holed {
     let mut out = Holed::default();
-    put_map("labels", &spec.template.labels, spec.is_indexed(), &mut out);
-    put_map("annotations", &spec.template.annotations, spec.is_indexed(), &mut out);
+    let index: &[_] = if spec.is_indexed() { &[(INDEX_KEY, Hole::Index)] } else { &[] };
+    put_map("labels", &spec.template.labels, index, &mut out);
+    let failures = spec.backoff_limit_per_index.map(|_| (INDEX_FAILURES_KEY, Hole::Failures));
+    let holes: Vec<_> = index.iter().copied().chain(failures).collect();
+    put_map("annotations", &spec.template.annotations, &holes, &mut out);
+    if doc.placement.orphaned {
+        return out;
+    }
     let (name, uid) = (&doc.key.name, doc.key.uid);
     let text = out.text();
     put(
@@ -115,14 +159,11 @@ fn metadata(doc: &JobDoc, spec: &JobSpec) -> Holed {
     out
 }
 
-/// Appends `,"<field>":{…}` with the index under its key, nothing for an empty map.
-fn put_map(field: &str, map: &BTreeMap<String, String>, is_indexed: bool, out: &mut Holed) {
-    let own = map.iter().filter(|(key, _)| !(is_indexed && *key == INDEX_KEY));
-    let mut entries: BTreeMap<&str, Option<&str>> =
-        own.map(|(key, value)| (key.as_str(), Some(value.as_str()))).collect();
-    if is_indexed {
-        entries.insert(INDEX_KEY, None);
-    }
+/// Appends `,"<field>":{…}` with the holes under their keys, nothing for an empty map.
+fn put_map(field: &str, map: &BTreeMap<String, String>, holes: &[(&'static str, Hole)], out: &mut Holed) {
+    let own = map.iter().map(|(key, value)| (key.as_str(), Err(value.as_str())));
+    let entries: BTreeMap<&str, Result<Hole, &str>> =
+        own.chain(holes.iter().map(|(key, hole)| (*key, Ok(*hole)))).collect();
     if entries.is_empty() {
         return;
     }
@@ -130,14 +171,19 @@ fn put_map(field: &str, map: &BTreeMap<String, String>, is_indexed: bool, out: &
     for (nth, (key, value)) in entries.into_iter().enumerate() {
         let text = out.text();
         text.push_str(if nth > 0 { "," } else { "" });
-        put_json(text, key);
-        text.push(':');
-        if let Some(value) = value {
-            put_json(text, value);
-        } else {
-            text.push('"');
-            out.hole();
-            out.text().push('"');
+        match value {
+            Ok(Hole::Failures) => out.hole(Hole::Failures),
+            Ok(Hole::Index) => {
+                put_json(text, key);
+                text.push_str(":\"");
+                out.hole(Hole::Index);
+                out.text().push('"');
+            }
+            Err(value) => {
+                put_json(text, key);
+                text.push(':');
+                put_json(text, value);
+            }
         }
     }
     out.text().push('}');
@@ -151,7 +197,7 @@ fn holed_spec(spec: &Map<String, Value>, indexed: Option<&str>) -> Holed {
         let closed = out.text().pop();
         debug_assert_eq!(closed, Some('}'));
         put(out.text(), format_args!(r#","hostname":"{job}-"#));
-        out.hole();
+        out.hole(Hole::Index);
         out.text().push_str("\"}");
     }
     out

@@ -2,7 +2,7 @@
 
 use super::{AT, World, end, ended};
 use crate::base::{JobId, Rng};
-use crate::model::{CHUNK_PODS, EngineKind, Fact};
+use crate::model::{CHUNK_PODS, Claim, DeletedPod, EngineKind, Fact};
 use crate::view::merge::Limits;
 use crate::view::{ChangeKind, Cursor, Expired, Filter, JobTest, Object, PodObject, Topic, View};
 use std::collections::BTreeMap;
@@ -123,6 +123,58 @@ fn creations_that_are_no_longer_known_end_a_watch() {
     assert_eq!(told(&world.view, &mut follow(&world.view, merging(), 11).expect("known")).len(), 20);
 }
 
+fn relabelled(ordinal: u32, meta: Option<&str>) -> Fact {
+    Fact::PodChanged { job: JobId(1), ordinal, meta: meta.map(Box::from), claim: Claim::Same }
+}
+
+#[test]
+fn who_missed_that_a_pod_has_other_labels_lists_again() {
+    let mut world = World::with_limits(small());
+    world.create_job(1, "default", "a");
+    world.create_pods(1, 0, 6, &[], AT); // 2 to 7
+    let mut late = follow(&world.view, merging(), 1).expect("all is known");
+    world.happens(vec![relabelled(0, Some(r#"{"labels":{"a":"b"}}"#))]); // 8
+    assert_eq!(world.view.poll(&mut late, 1).expect_err("a selector saw another pod").wanted, 1);
+    // From there on it is as it is.
+    let mut late = follow(&world.view, merging(), 8).expect("all is known");
+    world.happens((0..6).map(|ordinal| ended(1, end(ordinal, 0, AT))).collect()); // 9 to 14
+    assert_eq!(told(&world.view, &mut late).len(), 6);
+    // Its labels go with it.
+    let mut late = follow(&world.view, merging(), 14).expect("all is known");
+    world.happens(vec![Fact::PodsRemoved { job: JobId(1), ordinals: (0..6).collect() }]);
+    assert!(world.view.poll(&mut late, 1).is_err());
+}
+
+#[test]
+fn a_pod_with_its_own_labels_may_be_wanted_where_its_job_is_not() {
+    let mut world = World::with_limits(small());
+    world.create_job(1, "default", "a");
+    world.create_pods(1, 0, 6, &[], AT);
+    let rv = world.happens(vec![relabelled(0, Some(r#"{"labels":{"a":"b"}}"#))]);
+    let none = Filter { test: Some(JobTest(Arc::new(|_| false))), ..merging() };
+    let (mut late, mut early) = (follow(&world.view, none.clone(), rv), follow(&world.view, none, rv));
+    let (late, early) = (late.as_mut().expect("known"), early.as_mut().expect("known"));
+    for ordinal in 0..6 {
+        world.happens(vec![ended(1, end(ordinal, 0, AT))]);
+        let expected: &[_] = if ordinal == 0 { &[(rv + 1, "MODIFIED", 0)] } else { &[] };
+        assert_eq!(told(&world.view, early), expected);
+    }
+    assert_eq!(told(&world.view, late), [(rv + 1, "MODIFIED", 0)]);
+}
+
+#[test]
+fn pods_of_an_orphaned_job_are_told_of_as_the_others() {
+    let mut world = World::with_limits(small());
+    world.create_job(1, "default", "a");
+    world.create_pods(1, 0, 3, &[], AT); // 2, 3, 4
+    let named = Filter { named: Some("a".into()), ..merging() };
+    let mut late = follow(&world.view, named, 1).expect("all is known");
+    world.happens(vec![ended(1, end(1, 0, AT))]); // 5
+    let rv = world.happens(vec![Fact::JobOrphaned { job: JobId(1), at: AT, ordinals: 3 }]);
+    world.happens(vec![Fact::PodsRemoved { job: JobId(1), ordinals: vec![2] }]);
+    assert_eq!(told(&world.view, &mut late), [(rv, "ADDED", 0), (rv + 1, "ADDED", 1)]);
+}
+
 /// What a client knows of pods: their versions.
 type Cache = BTreeMap<(JobId, u32), u64>;
 
@@ -143,7 +195,7 @@ struct Client {
 
 fn listed(view: &View, filter: &Filter) -> (u64, Cache) {
     let (rv, list) = view.pods(filter.namespace.as_deref(), None);
-    let wanted = list.iter().filter(|pod| filter.takes_job(&pod.job));
+    let wanted = list.iter().filter(|pod| filter.takes_pod(pod));
     (rv, wanted.map(|pod| (key(&pod), pod.record.rv)).collect())
 }
 
@@ -225,8 +277,23 @@ impl History {
             return self.create();
         };
         let pods: Vec<u32> = (0..=self.below(5)).map(|_| self.below(made.ordinals as usize + 1)).collect();
-        match self.below(20) {
+        let id = JobId(job);
+        match self.below(24) {
             0 => self.create(),
+            20 => drop(self.world.happens(vec![Fact::EndedPodsRemoved { job: id, ordinals: made.ordinals }])),
+            21 if self.below(4) == 0 => {
+                self.world.happens(vec![Fact::JobOrphaned { job: id, at: AT, ordinals: made.ordinals }]);
+            }
+            // What a test says of a Job it says of its pods, or else a selector would be asked.
+            22 if job % 2 == 1 && self.below(8) == 0 => {
+                let meta = Some(r#"{"labels":{"a":"b"}}"#.into());
+                let change = Fact::PodChanged { job: id, ordinal: pods[0], meta, claim: Claim::Same };
+                self.world.happens(vec![change]);
+            }
+            23 => {
+                let pods = pods.into_iter().map(DeletedPod::ended).collect();
+                self.world.happens(vec![Fact::PodsDeleted { job: id, at: AT, pods }]);
+            }
             1 if self.jobs.len() > 2 => {
                 self.world.delete_job(job, made.namespace, &format!("j{job}"), made.ordinals);
                 return;

@@ -3,6 +3,7 @@
 mod golden;
 mod merge;
 mod objects;
+mod rules;
 mod walk;
 mod watch;
 

@@ -42,7 +42,10 @@ fn a_walk_in_steps_gives_what_an_unbroken_one_gives() {
         ("b", "j", u32::MAX, 5),
         ("c", "", 0, 5),
     ] {
-        let place = list.place_behind(namespace, job, ordinal);
+        let ids = [("b", "j", 1), ("a", "k", 2), ("a", "j", 3)];
+        let id = ids.iter().find(|(space, name, _)| (*space, *name) == (namespace, job)).map_or(0, |(_, _, id)| *id);
+        let id = JobId(id);
+        let place = list.place_behind(namespace, job, id, ordinal);
         assert_eq!(walked(&list, place), names[behind..], "{namespace}/{job}/{ordinal}");
         assert_eq!(list.count_from(place), 5 - behind, "{namespace}/{job}/{ordinal}");
     }

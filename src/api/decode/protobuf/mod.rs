@@ -11,7 +11,7 @@ mod wire;
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value};
-pub(in crate::api) use tables::{DELETE_OPTIONS, JOB, NAMESPACE, PRIORITY_CLASS};
+pub(in crate::api) use tables::{DELETE_OPTIONS, EVICTION, JOB, NAMESPACE, PRIORITY_CLASS};
 use wire::{Field as WireField, Fields, Payload};
 
 /// What every body begins with (kubernetes: `runtime/serializer/protobuf`).

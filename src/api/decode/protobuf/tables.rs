@@ -36,6 +36,10 @@ pub(in crate::api) static PRIORITY_CLASS: [Field; 5] = [
     one(5, "preemptionPolicy", Text),
 ];
 
+/// policy/v1 Eviction.
+pub(in crate::api) static EVICTION: [Field; 2] =
+    [one(1, "metadata", Message(&OBJECT_META)), one(2, "deleteOptions", Message(&DELETE_OPTIONS))];
+
 /// meta/v1 DeleteOptions.
 pub(in crate::api) static DELETE_OPTIONS: [Field; 6] = [
     one(1, "gracePeriodSeconds", Number),
@@ -201,8 +205,12 @@ static CONTAINER: [Field; 25] = [
     one(22, "startupProbe", Unread),
     list(23, "resizePolicy", Unread),
     one(24, "restartPolicy", Text),
-    list(25, "restartPolicyRules", Unread),
+    list(25, "restartPolicyRules", Message(&RESTART_RULE)),
 ];
+
+static RESTART_RULE: [Field; 2] = [one(1, "action", Text), one(2, "exitCodes", Message(&RESTART_EXIT_CODES))];
+
+static RESTART_EXIT_CODES: [Field; 2] = [one(1, "operator", Text), list(2, "values", Number)];
 
 static CONTAINER_PORT: [Field; 5] = [
     one(1, "name", Text),

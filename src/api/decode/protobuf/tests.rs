@@ -6,8 +6,8 @@ use k8s_pb::api::batch::v1::{
     PodFailurePolicyRule, SuccessPolicy, SuccessPolicyRule,
 };
 use k8s_pb::api::core::v1::{
-    Container, ContainerPort, EnvVar, EnvVarSource, Namespace, NamespaceSpec, ObjectFieldSelector, PodSpec,
-    PodTemplateSpec, ResourceRequirements, Toleration,
+    Container, ContainerPort, ContainerRestartRule, ContainerRestartRuleOnExitCodes, EnvVar, EnvVarSource, Namespace,
+    NamespaceSpec, ObjectFieldSelector, PodSpec, PodTemplateSpec, ResourceRequirements, Toleration,
 };
 use k8s_pb::apimachinery::pkg::api::resource::Quantity;
 use k8s_pb::apimachinery::pkg::apis::meta::v1 as meta;
@@ -204,7 +204,10 @@ fn container() -> Container {
         }),
         resize_policy: Vec::new(),
         restart_policy: text("Always"),
-        restart_policy_rules: Vec::new(),
+        restart_policy_rules: vec![ContainerRestartRule {
+            action: text("Restart"),
+            exit_codes: Some(ContainerRestartRuleOnExitCodes { operator: text("In"), values: vec![3, 42] }),
+        }],
         volume_mounts: Vec::new(),
         volume_devices: Vec::new(),
         liveness_probe: None,
@@ -230,6 +233,7 @@ fn pod_json() -> Value {
             "env": [{"name": "E", "value": "v"}, {"name": "F", "value": "",
                 "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.uid"}}}],
             "resources": {"limits": {"memory": "1Gi"}, "requests": {"cpu": "100m"}}, "restartPolicy": "Always",
+            "restartPolicyRules": [{"action": "Restart", "exitCodes": {"operator": "In", "values": [3, 42]}}],
             "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File",
             "imagePullPolicy": "IfNotPresent", "securityContext": {}, "stdin": true, "stdinOnce": false, "tty": true,
         }, {}],
@@ -348,7 +352,6 @@ fn a_field_that_is_not_read_is_named() {
         (with_container(|c| c.volume_devices.push(some())), format!("{container}volumeDevices")),
         (with_container(|c| c.startup_probe = Some(some())), format!("{container}startupProbe")),
         (with_container(|c| c.resize_policy.push(some())), format!("{container}resizePolicy")),
-        (with_container(|c| c.restart_policy_rules.push(some())), format!("{container}restartPolicyRules")),
         (
             with_container(|c| c.resources = Some(ResourceRequirements { claims: vec![some()], ..some() })),
             format!("{container}resources.claims"),

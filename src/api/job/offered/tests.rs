@@ -206,7 +206,6 @@ fn every_refused_field_is_refused_at_its_path() {
         };
         let (value, at) = match line {
             Keys(..) => (json!({"coracle.dev/x": "1"}), format!("{path}[coracle.dev/x]")),
-            When(_, _) if path.ends_with("action") => (json!("FailIndex"), (*path).to_owned()),
             When(holds, _) if holds(&json!(true)) => (json!(false), (*path).to_owned()),
             _ => (json!(true), (*path).to_owned()),
         };
@@ -219,10 +218,23 @@ fn every_refused_field_is_refused_at_its_path() {
 #[test]
 fn what_is_offered_passes() {
     let offered = [
-        ("spec.managedBy", json!("kubernetes.io/job-controller")),
+        ("spec.backoffLimitPerIndex", json!(1)),
+        ("spec.managedBy", json!("example.com/x")),
         ("spec.manualSelector", json!(false)),
-        ("spec.suspend", json!(false)),
-        ("spec.podFailurePolicy.rules[].action", json!("Count")),
+        ("spec.maxFailedIndexes", json!(1)),
+        ("spec.suspend", json!(true)),
+        ("spec.successPolicy.rules[]", json!({"succeededCount": 1})),
+        ("spec.ttlSecondsAfterFinished", json!(0)),
+        ("spec.podFailurePolicy.rules[].action", json!("FailIndex")),
+        ("spec.podFailurePolicy.rules[].onPodConditions[]", json!({"type": "DisruptionTarget", "status": "True"})),
+        ("metadata.annotations", json!({"coracle.dev/backoff-base": "500ms", "coracle.dev/backoff-max": "500ms"})),
+        ("metadata.annotations", json!({"coracle.dev/backoff-base": "10m"})),
+        ("metadata.annotations", json!({"coracle.dev/backoff-max": "1h30m"})),
+        ("spec.template.spec.containers[].restartPolicy", json!("Always")),
+        (
+            "spec.template.spec.containers[].restartPolicyRules[]",
+            json!({"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}),
+        ),
         ("spec.completions", json!(COMPLETIONS_MAX)),
         ("spec.parallelism", json!(COMPLETIONS_MAX)),
         ("metadata.annotations", json!({"kubectl.kubernetes.io/last-applied-configuration": "{}"})),
@@ -233,7 +245,7 @@ fn what_is_offered_passes() {
         ("spec.template.spec.preemptionPolicy", json!("Never")),
         ("spec.template.spec.priority", json!(1000)),
         ("spec.template.spec.priorityClassName", json!("high")),
-        ("spec.template.spec.restartPolicy", json!("Never")),
+        ("spec.template.spec.restartPolicy", json!("OnFailure")),
         ("spec.template.spec.schedulerName", json!("default-scheduler")),
         ("spec.template.spec.securityContext", json!({})),
         ("spec.template.spec.serviceAccountName", json!("default")),
@@ -302,5 +314,37 @@ fn our_limits_say_where_they_are() {
     ];
     for (path, value, error) in cases {
         assert_eq!(errors_of(&holder(path, value)), [error]);
+    }
+}
+
+#[test]
+fn delays_that_make_no_sense_are_refused() {
+    let base =
+        |text: &str, why: &str| (json!({"coracle.dev/backoff-base": text}), "base", text.to_owned(), why.to_owned());
+    let form = "must be a positive duration such as 500ms, 2s or 5m";
+    let too_long = "must not be longer than coracle.dev/backoff-max (10m if unset)";
+    let cases = [
+        base("", form),
+        base("0s", form),
+        base("5", form),
+        base("-1s", form),
+        base("601s", too_long),
+        (
+            json!({"coracle.dev/backoff-base": "3s", "coracle.dev/backoff-max": "2s"}),
+            "base",
+            "3s".to_owned(),
+            too_long.to_owned(),
+        ),
+        (
+            json!({"coracle.dev/backoff-max": "9s"}),
+            "max",
+            "9s".to_owned(),
+            "must not be shorter than coracle.dev/backoff-base (10s if unset)".to_owned(),
+        ),
+        (json!({"coracle.dev/backoff-max": "soon"}), "max", "soon".to_owned(), form.to_owned()),
+    ];
+    for (annotations, which, text, why) in cases {
+        let error = format!("metadata.annotations[coracle.dev/backoff-{which}]: Invalid value: \"{text}\": {why}");
+        assert_eq!(errors_of(&holder("metadata.annotations", annotations)), [error]);
     }
 }

@@ -11,6 +11,12 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt::Arguments;
 
+/// Rules about restarts that a container may have; further ones are not looked at (kubernetes:
+/// `validateContainerRestartPolicy`).
+const RESTART_RULES_MAX: usize = 20;
+/// Exit codes that one of them may list.
+const RESTART_EXIT_CODES_MAX: usize = 255;
+
 const PORT_RANGE: std::ops::RangeInclusive<i32> = 1..=65535;
 
 /// The containers and init containers of the pod at `path`.
@@ -26,15 +32,51 @@ pub(super) fn validate(pod: &PodSpec, path: Arguments<'_>, errors: &mut FieldErr
         if !names.insert(container.name.as_str()) {
             errors.duplicate(format!("{path}.name"), quoted(&container.name));
         }
-        if container.restart_policy.is_some() {
-            errors.forbidden(format!("{path}.restartPolicy"), "may not be set for non-init containers");
-        }
+        restarts(container, path, errors);
     }
     for (at, container) in pod.init_containers.iter().flatten().enumerate() {
         let path = format_args!("{path}.initContainers[{at}]");
         common(container, &volumes, path, errors);
         if !container.name.is_empty() && !names.insert(container.name.as_str()) {
             errors.duplicate(format!("{path}.name"), quoted(&container.name));
+        }
+    }
+}
+
+/// kubernetes: `validateContainerRestartPolicy`.
+fn restarts(container: &Container, path: Arguments<'_>, errors: &mut FieldErrors) {
+    let rules = container.restart_policy_rules.as_deref().unwrap_or(&[]);
+    let Some(policy) = container.restart_policy.as_deref() else {
+        if !rules.is_empty() {
+            errors.required(format!("{path}.restartPolicy"), "must specify restartPolicy when restart rules are used");
+        }
+        return;
+    };
+    let supported = ["Always", "Never", "OnFailure"];
+    if !supported.contains(&policy) {
+        errors.not_supported(format!("{path}.restartPolicy"), quoted(policy), &supported);
+    }
+    let path = format!("{path}.restartPolicyRules");
+    if rules.len() > RESTART_RULES_MAX {
+        errors.too_many(&path, rules.len(), RESTART_RULES_MAX);
+    }
+    for (at, rule) in rules.iter().enumerate().take(RESTART_RULES_MAX) {
+        let supported = ["Restart", "RestartAllContainers"];
+        if !supported.contains(&rule.action.as_str()) {
+            errors.not_supported(format!("{path}[{at}].action"), quoted(&rule.action), &supported);
+        }
+        let path = format!("{path}[{at}].exitCodes");
+        let Some(codes) = &rule.exit_codes else {
+            errors.required(path, "must be specified");
+            continue;
+        };
+        let supported = ["In", "NotIn"];
+        if !supported.contains(&codes.operator.as_str()) {
+            errors.not_supported(format!("{path}.operator"), quoted(&codes.operator), &supported);
+        }
+        let count = codes.values.as_ref().map_or(0, Vec::len);
+        if count > RESTART_EXIT_CODES_MAX {
+            errors.too_many(format!("{path}.values"), count, RESTART_EXIT_CODES_MAX);
         }
     }
 }

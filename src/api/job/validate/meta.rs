@@ -124,7 +124,7 @@ fn owners(owners: &[OwnerReference], path: Arguments<'_>, errors: &mut FieldErro
 }
 
 /// kubernetes: `ValidateFinalizers`.
-fn finalizers(finalizers: &[String], path: Arguments<'_>, errors: &mut FieldErrors) {
+pub(in crate::api) fn finalizers(finalizers: &[String], path: Arguments<'_>, errors: &mut FieldErrors) {
     for finalizer in finalizers {
         for message in qualified_name(finalizer) {
             errors.invalid(path, quoted(finalizer), message);

@@ -20,7 +20,8 @@ mod tests;
 use super::super::field::{FieldError, FieldErrors, quoted};
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 pub(in crate::api) use meta::{
-    validate_of_cluster as validate_meta_of_cluster, validate_of_namespace, validate_update as validate_meta_update,
+    finalizers as validate_finalizers, validate_of_cluster as validate_meta_of_cluster, validate_of_namespace,
+    validate_update as validate_meta_update,
 };
 pub(in crate::api) use text::{label_value, qualified_name};
 pub(super) use update::validate_update;

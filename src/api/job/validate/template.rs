@@ -4,7 +4,7 @@
 use super::text::{dns_label, dns_subdomain, label_value, qualified_name};
 use super::{containers, meta};
 use crate::api::field::{FieldErrors, quoted};
-use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec, Toleration, Volume};
+use k8s_openapi::api::core::v1::{NodeAffinity, NodeSelectorTerm, PodSpec, PodTemplateSpec, Toleration, Volume};
 use std::collections::BTreeSet;
 use std::fmt::Arguments;
 
@@ -36,6 +36,11 @@ fn pod_spec(pod: &PodSpec, path: Arguments<'_>, errors: &mut FieldErrors) {
     let policies = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
     one_of(&pod.dns_policy, &policies, format_args!("{path}.dnsPolicy"), errors);
     meta::labels(pod.node_selector.as_ref(), format_args!("{path}.nodeSelector"), errors);
+    let affinity = pod.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
+    if let Some(affinity) = affinity {
+        node_affinity(affinity, format_args!("{path}.affinity.nodeAffinity"), errors);
+    }
+    scheduling_gates(pod, format_args!("{path}.schedulingGates"), errors);
     name(&pod.service_account_name, dns_subdomain, format_args!("{path}.serviceAccountName"), errors);
     name(&pod.node_name, dns_subdomain, format_args!("{path}.nodeName"), errors);
     if let Some(seconds) = pod.active_deadline_seconds.filter(|seconds| !(1..=i64::from(i32::MAX)).contains(seconds)) {
@@ -84,6 +89,78 @@ fn volumes(volumes: &[Volume], path: Arguments<'_>, errors: &mut FieldErrors) {
         }
         if !names.insert(&volume.name) {
             errors.duplicate(path, quoted(&volume.name));
+        }
+    }
+}
+
+/// kubernetes: `validateSchedulingGates`.
+fn scheduling_gates(pod: &PodSpec, path: Arguments<'_>, errors: &mut FieldErrors) {
+    let mut names = BTreeSet::new();
+    for (at, gate) in pod.scheduling_gates.iter().flatten().enumerate() {
+        for message in qualified_name(&gate.name) {
+            errors.invalid(format!("{path}[{at}]"), quoted(&gate.name), message);
+        }
+        if !names.insert(&gate.name) {
+            errors.duplicate(format!("{path}[{at}]"), quoted(&gate.name));
+        }
+    }
+}
+
+/// kubernetes: `validateNodeAffinity`.
+fn node_affinity(affinity: &NodeAffinity, path: Arguments<'_>, errors: &mut FieldErrors) {
+    if let Some(required) = &affinity.required_during_scheduling_ignored_during_execution {
+        let path = format!("{path}.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms");
+        if required.node_selector_terms.is_empty() {
+            errors.required(&path, "must have at least one node selector term");
+        }
+        for (at, term) in required.node_selector_terms.iter().enumerate() {
+            node_term(term, format_args!("{path}[{at}]"), errors);
+        }
+    }
+    let preferred = affinity.preferred_during_scheduling_ignored_during_execution.iter().flatten();
+    for (at, term) in preferred.enumerate() {
+        let path = format!("{path}.preferredDuringSchedulingIgnoredDuringExecution[{at}]");
+        if !(1..=100).contains(&term.weight) {
+            errors.invalid(format!("{path}.weight"), term.weight.to_string(), "must be in the range 1-100");
+        }
+        node_term(&term.preference, format_args!("{path}.preference"), errors);
+    }
+}
+
+/// kubernetes: `ValidateNodeSelectorTerm`.
+fn node_term(term: &NodeSelectorTerm, path: Arguments<'_>, errors: &mut FieldErrors) {
+    for (at, rule) in term.match_expressions.iter().flatten().enumerate() {
+        let (path, values) = (format!("{path}.matchExpressions[{at}]"), rule.values.as_deref().unwrap_or(&[]));
+        let of_values = format!("{path}.values");
+        match rule.operator.as_str() {
+            "In" | "NotIn" if values.is_empty() => {
+                errors.required(of_values, "must be specified when `operator` is 'In' or 'NotIn'");
+            }
+            "Exists" | "DoesNotExist" if !values.is_empty() => {
+                errors.forbidden(of_values, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+            }
+            "Gt" | "Lt" if values.len() != 1 => {
+                errors.required(of_values, "must be specified single value when `operator` is 'Lt' or 'Gt'");
+            }
+            "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
+            other => errors.invalid(format!("{path}.operator"), quoted(other), "not a valid selector operator"),
+        }
+        for message in qualified_name(&rule.key) {
+            errors.invalid(format!("{path}.key"), quoted(&rule.key), message);
+        }
+    }
+    for (at, rule) in term.match_fields.iter().flatten().enumerate() {
+        let path = format!("{path}.matchFields[{at}]");
+        match rule.operator.as_str() {
+            "In" | "NotIn" if rule.values.as_ref().is_none_or(|values| values.len() != 1) => {
+                let detail = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector";
+                errors.required(format!("{path}.values"), detail);
+            }
+            "In" | "NotIn" => {}
+            other => errors.invalid(format!("{path}.operator"), quoted(other), "not a valid selector operator"),
+        }
+        if rule.key != "metadata.name" {
+            errors.invalid(format!("{path}.key"), quoted(&rule.key), "not a valid field selector key");
         }
     }
 }

@@ -55,19 +55,8 @@ fn what_a_delete_may_not_ask_for_is_refused() {
         let uid = created["metadata"]["uid"].as_str().expect("a uid");
         let invalid = |text: &str| format!("DeleteOptions.meta.k8s.io \"\" is invalid: {text}");
         let conflict = |text: &str| format!("Operation cannot be fulfilled on Job.batch \"a\": the {text}");
-        let send = "send propagationPolicy=Background, which deletes its pods too";
         let background = "propagationPolicy=Background";
-        let cases: [(&str, Value, u16, String); 16] = [
-            ("", json!(null), 400, format!(
-                "without a propagationPolicy a Job of batch/v1 would leave its pods behind, which is not offered by this \
-                 version of Coracle; {send}")),
-            ("", json!({"gracePeriodSeconds": 0}), 400, send.to_owned()),
-            ("", json!({"propagationPolicy": "Orphan"}), 400, format!(
-                "propagationPolicy Orphan is not offered by this version of Coracle; {send}")),
-            ("propagationPolicy=Foreground", json!(null), 400, format!(
-                "propagationPolicy Foreground is not offered by this version of Coracle; {send}")),
-            ("orphanDependents=true", json!(null), 400, format!(
-                "orphanDependents is not offered by this version of Coracle; {send}")),
+        let cases: [(&str, Value, u16, String); 11] = [
             ("propagationPolicy=Fast", json!(null), 422, invalid(
                 "propagationPolicy: Unsupported value: \"Fast\": supported values: \"Foreground\", \"Background\", \
                  \"Orphan\", \"nil\"")),

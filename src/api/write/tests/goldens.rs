@@ -116,7 +116,7 @@ fn a_job_made_from_a_cron_job_is_read_and_refused_for_what_is_not_offered() {
             let answer = server.send("POST", &path, PROTOBUF, golden(&format!("{name}.body.pb"))).await;
             assert_eq!((answer.status, answer.message()), (422, as_json.message()));
             assert!(answer.message().contains("metadata.ownerReferences: Forbidden"), "{}", answer.text);
-            assert!(answer.message().contains("spec.template.spec.restartPolicy: Forbidden"), "{}", answer.text);
+            assert!(!answer.message().contains("restartPolicy"), "{}", answer.text);
         }
         server
     });

@@ -6,7 +6,7 @@ use crate::api::job::{Identity, Request, admit_create, read_create};
 use crate::api::write::jobs::{at_version, new_job};
 use crate::api::write::shown;
 use crate::base::{Time, Uid};
-use crate::control::DeleteJob;
+use crate::control::{DeleteJob, Propagation};
 use serde_json::{Value, json};
 
 const PATH: &str = "/apis/batch/v1/namespaces/default/jobs/a";
@@ -219,7 +219,14 @@ fn warnings_are_told_once_in_full_and_not_without_end() {
 fn a_write_is_answered_with_what_was_written() {
     with_server(async |server| {
         let handle = server.engine.handle().clone();
-        let delete = || DeleteJob { namespace: "default".into(), name: "a".into(), uid: None, rv: None };
+        let delete = || DeleteJob {
+            namespace: "default".into(),
+            name: "a".into(),
+            uid: None,
+            rv: None,
+            propagation: Propagation::Background,
+            doc: (0, "{}".into()),
+        };
         for _ in 0..20 {
             let body = job("a", "wait");
             let (created, deleted) = tokio::join!(server.post(JOBS_PATH, &body), handle.delete_job(delete()));
@@ -370,7 +377,7 @@ fn a_patch_that_cannot_be_made_is_refused() {
             (PATH, r#"{"spec":{"parallelism":-1}}"#, 422, "spec.parallelism: Invalid value: -1"),
             (PATH, r#"{"spec":{"completions":9}}"#, 422, "spec.completions: Invalid value: 9: field is immutable"),
             (PATH, r#"{"metadata":{"uid":"x"}}"#, 422, "metadata.uid: Invalid value: \"x\": field is immutable"),
-            (PATH, r#"{"metadata":{"finalizers":["a/b"]}}"#, 422, "metadata.finalizers: Forbidden"),
+            (PATH, r#"{"metadata":{"finalizers":["a b"]}}"#, 422, "metadata.finalizers: Invalid value: \"a b\""),
             (
                 PATH,
                 r#"{"metadata":{"name":"b"}}"#,
@@ -388,7 +395,7 @@ fn a_patch_that_cannot_be_made_is_refused() {
         assert_eq!(server.get(PATH).await.body, done);
         assert_eq!(server.patch(&format!("{JOBS_PATH}/none"), &json!({})).await.status, 404);
         assert_eq!(server.patch(JOBS_PATH, &json!({})).await.status, 405);
-        assert_eq!(server.patch("/api/v1/namespaces/default/pods/x", &json!({})).await.status, 405);
+        assert_eq!(server.patch("/api/v1/namespaces/default/events/x", &json!({})).await.status, 405);
         server
     });
 }

@@ -4,4 +4,7 @@ mod delete;
 mod goldens;
 mod jobs;
 mod namespaces;
+mod nodes;
+mod pods;
 mod priority_classes;
+mod rules;

@@ -35,11 +35,6 @@ fn names_and_images() {
             ],
         ),
         (
-            "a restart policy",
-            container(&json!({"restartPolicy": "Always"})),
-            &[&at("restartPolicy", "Forbidden: may not be set for non-init containers")],
-        ),
-        (
             "other policies",
             container(&json!({"imagePullPolicy": "Often", "terminationMessagePolicy": "None"})),
             &[
@@ -52,6 +47,61 @@ fn names_and_images() {
                     "Unsupported value: \"Often\": supported values: \"Always\", \"IfNotPresent\", \"Never\"",
                 ),
             ],
+        ),
+    ]);
+}
+
+#[test]
+fn restart_policies_and_their_rules() {
+    let rule = |action: &str, codes: &Value| json!([{"action": action, "exitCodes": codes}]);
+    let with = |rules: &Value| container(&json!({"restartPolicy": "Never", "restartPolicyRules": rules}));
+    let codes = |count: i32| json!({"operator": "In", "values": (0..count).collect::<Vec<i32>>()});
+    let many: Vec<Value> = std::iter::repeat_n(rule("Restart", &codes(1))[0].clone(), 21).collect();
+    let in_rule = |field: &str, body: &str| at(&format!("restartPolicyRules[0].{field}"), body);
+    check(vec![
+        ("a policy", container(&json!({"restartPolicy": "Always"})), &[]),
+        (
+            "an unknown policy",
+            container(&json!({"restartPolicy": "Sometimes"})),
+            &[&at(
+                "restartPolicy",
+                "Unsupported value: \"Sometimes\": supported values: \"Always\", \"Never\", \"OnFailure\"",
+            )],
+        ),
+        (
+            "rules without a policy",
+            container(&json!({"restartPolicyRules": rule("Restart", &codes(1))})),
+            &[&at("restartPolicy", "Required value: must specify restartPolicy when restart rules are used")],
+        ),
+        ("as many as there may be", with(&json!(many[1..])), &[]),
+        (
+            "too many rules",
+            with(&json!(many)),
+            &[&at("restartPolicyRules", "Too many: 21: must have at most 20 items")],
+        ),
+        (
+            "an unknown action",
+            with(&rule("Stop", &codes(1))),
+            &[&in_rule(
+                "action",
+                "Unsupported value: \"Stop\": supported values: \"Restart\", \"RestartAllContainers\"",
+            )],
+        ),
+        (
+            "no exit codes",
+            with(&json!([{"action": "Restart"}])),
+            &[&in_rule("exitCodes", "Required value: must be specified")],
+        ),
+        (
+            "an unknown operator",
+            with(&rule("Restart", &json!({"operator": "", "values": [1]}))),
+            &[&in_rule("exitCodes.operator", "Unsupported value: \"\": supported values: \"In\", \"NotIn\"")],
+        ),
+        ("as many exit codes as there may be", with(&rule("Restart", &codes(255))), &[]),
+        (
+            "too many exit codes",
+            with(&rule("Restart", &codes(256))),
+            &[&in_rule("exitCodes.values", "Too many: 256: must have at most 255 items")],
         ),
     ]);
 }

@@ -5,6 +5,11 @@ use crate::api::job::defaults::{prepare_update, share_labels};
 
 /// The errors of a PUT of the stored Job (`stored`: a patch of the good one) after `change`.
 fn errors_after(stored: &Value, change: &Value) -> Vec<String> {
+    errors_while(false, stored, change)
+}
+
+/// The same, where nothing of the Job runs.
+fn errors_while(is_idle: bool, stored: &Value, change: &Value) -> Vec<String> {
     let mut old = prepared(changed(stored));
     share_labels(&mut old);
     let mut value = serde_json::to_value(&old).expect("JSON");
@@ -12,7 +17,7 @@ fn errors_after(stored: &Value, change: &Value) -> Vec<String> {
     let mut new: Job = serde_json::from_value(value).expect("a typed Job");
     set_defaults(&mut new);
     prepare_update(&mut new, &old);
-    texts(&validate_update(&new, &old))
+    texts(&validate_update(&new, &old, is_idle))
 }
 
 fn indexed() -> Value {
@@ -103,6 +108,66 @@ fn the_template_is_immutable() {
 }
 
 #[test]
+fn v082_completions_change_with_parallelism_only() {
+    assert_eq!(
+        errors_after(&indexed(), &json!({"spec": {"completions": 5}})),
+        ["spec.completions: Invalid value: 5: can only be modified in tandem with spec.parallelism"]
+    );
+}
+
+fn suspended() -> Value {
+    json!({"spec": {"suspend": true}})
+}
+
+fn in_template(spec: &Value) -> Value {
+    json!({"spec": {"template": {"spec": spec}}})
+}
+
+#[test]
+fn the_template_of_a_suspended_job_may_change_in_parts() {
+    let container =
+        |resources: &str| json!([{"name": "c", "image": "i", "resources": {"limits": {"memory": resources}}}]);
+    let terms = json!([{"matchExpressions": [{"key": "disk", "operator": "Exists"}]}]);
+    let node_affinity =
+        json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}});
+    for change in [
+        json!({"spec": {"template": {"metadata": {"labels": {"a": "b"}, "annotations": {"c": "d"}}}}}),
+        in_template(&json!({"nodeSelector": {"disk": "ssd"}})),
+        in_template(&json!({"tolerations": [{"operator": "Exists"}]})),
+        in_template(&json!({"schedulingGates": [{"name": "a.io/b"}]})),
+        in_template(&json!({"containers": container("1Gi")})),
+        json!({"spec": {"suspend": false, "template": {"metadata": {"labels": {"a": "b"}}}}}),
+    ] {
+        assert_eq!(errors_while(true, &suspended(), &change), [""; 0], "{change}");
+        let refused = errors_while(false, &suspended(), &change);
+        assert!(refused.len() == 1 && refused[0].starts_with("spec.template: Invalid value: {"), "{refused:?}");
+        assert_eq!(errors_while(true, &json!({}), &change).len(), 1, "only while it is suspended");
+    }
+    let with_affinity = json!({"spec": {"suspend": true, "template": {"spec": {"affinity": node_affinity}}}});
+    assert_eq!(errors_while(true, &suspended(), &in_template(&json!({"affinity": node_affinity}))), [""; 0]);
+    assert_eq!(errors_while(true, &with_affinity, &in_template(&json!({"affinity": null}))), [""; 0]);
+}
+
+#[test]
+fn the_rest_of_a_suspended_jobs_template_may_not() {
+    let preferred = json!({"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
+        {"weight": 1, "podAffinityTerm": {"topologyKey": "a"}}]}});
+    for change in [
+        in_template(&json!({"containers": [{"name": "c", "image": "other"}]})),
+        in_template(&json!({"containers": [{"name": "d", "image": "i"}]})),
+        in_template(&json!({"terminationGracePeriodSeconds": 5})),
+        in_template(&json!({"affinity": preferred})),
+    ] {
+        let errors = errors_while(true, &suspended(), &change);
+        let is_it = |text: &&String| text.starts_with("spec.template.spec: Invalid value: {");
+        assert_eq!(errors.iter().filter(is_it).count(), 1, "{change}: {errors:?}");
+    }
+    let with_pods = json!({"spec": {"suspend": true, "template": {"spec": {"affinity": preferred}}}});
+    let errors = errors_while(true, &with_pods, &in_template(&json!({"affinity": null})));
+    assert_eq!(errors.len(), 1, "{errors:?}");
+}
+
+#[test]
 fn a_quantity_written_differently_is_no_change() {
     let with = |memory: &str| {
         json!({"spec": {"template": {"spec": {"containers": [
@@ -138,12 +203,12 @@ fn a_job_that_is_being_deleted_takes_no_new_finalizers() {
     let mut new = old.clone();
     new.metadata.finalizers = Some(vec!["a.io/z".to_owned(), "a.io/x".to_owned(), "a.io/y".to_owned()]);
     assert_eq!(
-        texts(&validate_update(&new, &old)),
+        texts(&validate_update(&new, &old, false)),
         [
             "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers \
           []string{\"a.io/y\", \"a.io/z\"}"
         ]
     );
     new.metadata.finalizers = None;
-    assert_eq!(texts(&validate_update(&new, &old)), [""; 0]);
+    assert_eq!(texts(&validate_update(&new, &old, false)), [""; 0]);
 }

@@ -24,6 +24,7 @@ impl State {
         for_each_job(report.started, |pod| pod.job, |id, pods| self.on_started(worker, id, pods, fx));
         for_each_job(report.refused, |pod| pod.job, |id, pods| self.on_refused(worker, id, pods, fx));
         for_each_job(report.exits, |pod| pod.job, |id, pods| self.on_exits(worker, id, pods, fx));
+        report.crowded.iter().for_each(|pod| self.on_crowded(pod, fx));
         fx.settled.extend(report.log_ends);
     }
 
@@ -41,6 +42,7 @@ impl State {
         if !pods.is_empty() {
             self.record(fx, Fact::PodsStarted { job: id, pods });
             self.dirty.insert(id);
+            self.found_slots(id, fx);
         }
     }
 
@@ -131,6 +133,7 @@ impl State {
         }
         let deleted = ends.iter().filter(|end| end.was_stopping).map(|end| end.ordinal).collect();
         self.record(fx, Fact::PodsEnded { job: id, ends });
+        self.found_slots(id, fx);
         // Which failures are not counted is known only now.
         self.part_with(id, deleted, fx);
         self.dirty.insert(id);

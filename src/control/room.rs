@@ -8,7 +8,7 @@ use super::fit::unplaced;
 use super::state::State;
 use super::timers::Due;
 use crate::base::{JobId, Time};
-use crate::model::{EventNote, Fact};
+use crate::model::{Crowded, EventNote, Fact};
 use std::sync::Arc;
 
 /// How long everything must have been full before it is said, ms, so that nothing is said about a moment.
@@ -36,21 +36,43 @@ impl State {
 
     /// Says it of every Job whose pods wait, and of the pod of it that waits longest.
     fn tell_no_room(&mut self, fx: &mut Effects) {
-        let now = self.now;
         let oldest: Vec<(JobId, u32)> = self.sched.oldest().map(|(id, (slot, _))| (id, slot)).collect();
         for (id, slot) in oldest {
-            let job = self.job(id);
-            let is_due = |said: Time| now.since_ms(said) >= NO_ROOM_EVERY_MS;
-            let (is_told, is_said) = (job.record.placement.no_room.is_some(), !job.no_room_said.is_none_or(is_due));
-            if !is_told {
-                self.record(fx, Fact::NoRoom { job: id, since: Some(now) });
-            }
-            if !is_said {
-                self.job(id).no_room_said = Some(now);
-                let pod = self.pods.get(slot).expect("a pod that waits has its slot");
-                let note = EventNote::FailedScheduling { ordinal: pod.ordinal, index: pod.index };
-                self.note(fx, id, note);
-            }
+            let pod = self.pods.get(slot).expect("a pod that waits has its slot");
+            let (ordinal, index) = (pod.ordinal, pod.index);
+            self.tell_no_room_of(id, ordinal, index, fx);
+        }
+    }
+
+    /// Says it of one Job, and of the pod of it that waits longest.
+    fn tell_no_room_of(&mut self, id: JobId, ordinal: u32, index: u32, fx: &mut Effects) {
+        let now = self.now;
+        let job = self.job(id);
+        let is_due = |said: Time| now.since_ms(said) >= NO_ROOM_EVERY_MS;
+        let (is_told, is_said) = (job.record.placement.no_room.is_some(), !job.no_room_said.is_none_or(is_due));
+        if !is_told {
+            self.record(fx, Fact::NoRoom { job: id, since: Some(now) });
+        }
+        if !is_said {
+            self.job(id).no_room_said = Some(now);
+            self.note(fx, id, EventNote::FailedScheduling { ordinal, index });
+        }
+    }
+
+    /// A worker has had no slot for a pod for a while.
+    pub(super) fn on_crowded(&mut self, pod: &Crowded, fx: &mut Effects) {
+        let waits =
+            self.pods.get(pod.slot).filter(|live| (live.job, live.ordinal) == (pod.job, pod.ordinal) && !live.stopping);
+        if let Some(index) = waits.map(|live| live.index).filter(|_| self.jobs.contains_key(&pod.job)) {
+            self.tell_no_room_of(pod.job, pod.ordinal, index, fx);
+        }
+    }
+
+    /// Pods of a Job have started: perhaps all run that are not here.
+    pub(super) fn found_slots(&mut self, id: JobId, fx: &mut Effects) {
+        let record = &self.job(id).record;
+        if record.placement.no_room.is_some() && record.status.ready == record.status.active {
+            self.found_room(id, fx);
         }
     }
 

@@ -40,6 +40,11 @@ impl<C> Queue<C> {
         self.blocked.push(job);
     }
 
+    /// Whether the Job has no turn for want of room.
+    pub(super) fn is_blocked(&self, job: JobId) -> bool {
+        self.blocked.contains(&job)
+    }
+
     /// There may be room again: the Jobs that were blocked are the next ones.
     pub(super) fn unblock(&mut self) {
         for job in self.blocked.drain(..).rev() {

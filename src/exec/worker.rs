@@ -18,7 +18,8 @@ use super::tick::{TICK, Ticker};
 use super::workers::ReportFn;
 use super::{LoadError, Outcome, PodLog, Runtime};
 use crate::base::{JobId, Time};
-use crate::model::{Launch, LogExtent, NO_SEGMENT, Reason, Refused, Report, RunPlan, Started, Stop};
+use crate::model::{Crowded, Launch, LogExtent, NO_SEGMENT, Reason, Refused, Report, RunPlan, Started, Stop};
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -41,6 +42,9 @@ const FLUSH_BYTES: usize = 16 << 10;
 
 /// See [`FLUSH_BYTES`].
 const FLUSH_AFTER: Duration = Duration::from_millis(100);
+
+/// For how long a Job's pods must have found no slot before it is told, ms, and how often it is told again.
+const CROWDED_EVERY_MS: u64 = 1000;
 
 /// What a worker is told.
 #[derive(Debug)]
@@ -108,6 +112,8 @@ pub(super) struct Worker<R: Runtime> {
     flush_timer: Option<Pin<Box<Sleep>>>,
     /// While it is set, Jobs are blocked in the queue for want of room; an exit or its end unblocks them.
     retry_timer: Option<Pin<Box<Sleep>>>,
+    /// Jobs that were blocked when they last had a turn: since when, or when it was last told.
+    crowded: BTreeMap<JobId, Time>,
     /// The last reading of the clock.
     now: Time,
     is_counted: bool,
@@ -136,6 +142,7 @@ impl<R: Runtime> Worker<R> {
             dirty: Vec::new(),
             flush_timer: None,
             retry_timer: None,
+            crowded: BTreeMap::new(),
             now: Time::default(),
             is_counted: false,
             report: Report::default(),
@@ -435,10 +442,21 @@ impl<R: Runtime> Worker<R> {
             Ok(Ok(outcome)) => self.end(guest, outcome),
             Ok(Err(super::Busy)) => {
                 let announced = guest.is_announced.then_some(guest.started);
+                self.note_crowded(&guest.launch);
                 self.queue.block(Queued { launch: guest.launch, code: Some(guest.code), announced });
                 self.retry_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(TICK)));
             }
             Err(text) => self.end(guest, panicked(text)),
+        }
+    }
+
+    /// Tells of a launch that still finds no slot.
+    fn note_crowded(&mut self, launch: &Launch) {
+        let Launch { job, ordinal, slot, .. } = *launch;
+        let told = self.crowded.entry(job).or_insert(self.now);
+        if self.now.since_ms(*told) >= CROWDED_EVERY_MS {
+            *told = self.now;
+            self.report.crowded.push(Crowded { job, ordinal, slot });
         }
     }
 
@@ -471,6 +489,7 @@ impl<R: Runtime> Worker<R> {
     /// There may be room for an instance again.
     fn unblock(&mut self) {
         if self.retry_timer.take().is_some() {
+            self.crowded.retain(|job, _| self.queue.is_blocked(*job));
             self.queue.unblock();
         }
     }

@@ -6,7 +6,7 @@ use super::{
     LOG_BYTES_MAX_DEFAULT, Logs, LogsError, Outcome, Runtime as _, Stream, Trace, Workers, WorkersConfig, exits,
 };
 use crate::base::{JobId, NO_INDEX, Time};
-use crate::model::{Exit, Launch, LogExtent, Reason, Refused, Report, RunPlan, Started, Stop};
+use crate::model::{Crowded, Exit, Launch, LogExtent, Reason, Refused, Report, RunPlan, Started, Stop};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
@@ -44,6 +44,7 @@ struct World {
     exits: BTreeMap<u32, Exit>,
     refused: Vec<Refused>,
     log_ends: Vec<u64>,
+    crowded: Vec<Crowded>,
 }
 
 impl World {
@@ -58,7 +59,17 @@ impl World {
         let report = Arc::new(move |report| drop(sender.lock().expect("no panic while it is held").send(report)));
         let workers = Workers::start(fake.clone(), config, logs.clone(), clock, report).expect("threads");
         let (started, exits) = (BTreeMap::new(), BTreeMap::new());
-        Self { fake, logs, workers, reports, started, exits, refused: Vec::new(), log_ends: Vec::new() }
+        Self {
+            fake,
+            logs,
+            workers,
+            reports,
+            started,
+            exits,
+            refused: Vec::new(),
+            log_ends: Vec::new(),
+            crowded: Vec::new(),
+        }
     }
 
     fn launch(&self, script: &[&str], ordinals: impl IntoIterator<Item = u32>) {
@@ -91,6 +102,7 @@ impl World {
         }
         self.refused.extend(report.refused);
         self.log_ends.extend(report.log_ends);
+        self.crowded.extend(report.crowded);
         ended
     }
 
@@ -279,6 +291,21 @@ fn a_job_that_waits_for_room_holds_up_no_other() {
     assert!(world.codes().iter().all(|(ordinal, code)| *ordinal >= 3 && *code == 0));
     world.fake.release();
     world.wait_exits(6);
+    world.end();
+}
+
+#[test]
+fn a_job_that_waits_for_room_is_told_once_a_second() {
+    let mut world = World::new(config(1, 100));
+    world.launch(&["crowded"], 0..3);
+    let first = Crowded { job: JobId(1), ordinal: 0, slot: 1000 };
+    for told in 1..=2 {
+        CLOCK.fetch_add(1000, Ordering::Relaxed);
+        world.wait(|world| world.crowded.len() >= told);
+    }
+    assert!(world.crowded.iter().all(|crowded| *crowded == first), "{:?}", world.crowded);
+    world.fake.release();
+    world.wait_exits(3);
     world.end();
 }
 

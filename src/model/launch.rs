@@ -107,6 +107,17 @@ pub struct Refused {
     pub message: Box<str>,
 }
 
+/// A pod that its worker has, and for which the sandbox has had no slot for a while. It still waits there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Crowded {
+    /// Its Job.
+    pub job: JobId,
+    /// Its ordinal.
+    pub ordinal: u32,
+    /// Its slot.
+    pub slot: u32,
+}
+
 /// What a worker has to say after a round.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -118,6 +129,8 @@ pub struct Report {
     pub exits: Vec<Exit>,
     /// Pods that could not start.
     pub refused: Vec<Refused>,
+    /// The first pod of each Job whose pods find no slot; about once a second again.
+    pub crowded: Vec<Crowded>,
     /// By what the ends of the exits' logs are let go of once the exits are shown; `None` when nothing was written.
     pub log_ends: Option<u64>,
 }
@@ -126,6 +139,6 @@ impl Report {
     /// Whether there is nothing to say.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.started.is_empty() && self.exits.is_empty() && self.refused.is_empty()
+        self.started.is_empty() && self.exits.is_empty() && self.refused.is_empty() && self.crowded.is_empty()
     }
 }

@@ -23,7 +23,7 @@ pub use durable::{CHUNK_PODS, Chunk, Fold, Recovered};
 pub use event::{Event, EventNote};
 pub use fact::{Claim, ContainerExit, Counted, DeletedPod, Fact, IndexRun, PodEnd, Waiting};
 pub use job::{Backoff, Condition, ConditionReason, ConditionType, JobRecord, JobStatus};
-pub use launch::{Exit, Launch, Refused, Report, RunPlan, Started, Stop};
+pub use launch::{Crowded, Exit, Launch, Refused, Report, RunPlan, Started, Stop};
 pub use life::{FOREGROUND_FINALIZER, Life, ORPHAN_FINALIZER};
 pub use node::{Needs, NodeOperator, NodeRequirement, NodeSays, NodeShape, NodeTerm, Toleration};
 pub use per_index::{FailedOnce, HeldPod, IndexFailures, PerIndex};

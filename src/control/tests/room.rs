@@ -91,3 +91,29 @@ fn a_restart_forgets_that_there_was_no_room() {
     w.try_step();
     assert!(w.job_status().failed == 0 && w.job_status().active == 5);
 }
+
+#[test]
+fn pods_whose_worker_has_no_slot_wait_with_an_event_too() {
+    let mut w = World::with_capacity(Capacity { workers: 1, queue_max: 512, alive_max: 512 });
+    w.create("pi", Spec::new(4, 4));
+    w.step("+0..3");
+    w.run(0..2);
+    w.step("");
+    w.crowd(2);
+    w.step("");
+    assert_eq!((said(&mut w), w.record().placement.no_room), (vec![no_room(2)], Some(w.now)));
+    let since = w.now;
+    w.advance(1000);
+    w.crowd(2);
+    w.step("");
+    assert_eq!((said(&mut w), w.record().placement.no_room), (vec![], Some(since)), "once");
+    w.run([2]);
+    w.step("");
+    assert_eq!(w.record().placement.no_room, Some(since), "one still waits");
+    w.exit(3, 0);
+    w.step("S3");
+    assert_eq!(w.record().placement.no_room, None);
+    w.exits(0..3, 0);
+    w.try_step();
+    w.status("s4");
+}

@@ -2,7 +2,7 @@
 
 use crate::base::{JobId, Time};
 use crate::control::{Capacity, Effects, Input};
-use crate::model::{EngineKind, Exit, Launch, LogExtent, PodRecord, Reason, Refused, Report, Started, Stop};
+use crate::model::{Crowded, EngineKind, Exit, Launch, LogExtent, PodRecord, Reason, Refused, Report, Started, Stop};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A pod on a worker.
@@ -109,6 +109,13 @@ impl Workers {
     /// Pods that were told to stop and have not ended.
     pub(super) fn stopping(&self) -> Vec<(JobId, u32)> {
         self.alive.iter().filter(|(_, pod)| pod.told_to_stop).map(|(key, _)| *key).collect()
+    }
+
+    /// They have had no slot for a pod for a while.
+    pub(super) fn crowd(&self, job: JobId, ordinal: u32) -> Input {
+        let pod = &self.alive[&(job, ordinal)];
+        let crowded = vec![Crowded { job, ordinal, slot: pod.slot }];
+        Input::Report(Report { worker: pod.worker, crowded, ..Report::default() })
     }
 
     /// What they have to say: starts and refusals, then exits, in reports of their own.

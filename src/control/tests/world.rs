@@ -273,6 +273,12 @@ impl World {
         self.workers.refuse(self.id(), ordinal, reason);
     }
 
+    /// The pod's worker has had no slot for it for a while.
+    pub(super) fn crowd(&mut self, ordinal: u32) {
+        let told = self.workers.crowd(self.id(), ordinal);
+        self.inputs.push(told);
+    }
+
     /// What the workers say comes before what clients write next.
     pub(super) fn report_now(&mut self) {
         self.inputs.append(&mut self.workers.reports());

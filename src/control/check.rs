@@ -24,7 +24,8 @@ impl State {
         let none = Vec::new();
         for (id, job) in &self.jobs {
             check_job(job, pods.get(id).unwrap_or(&none));
-            let is_retired = job.plan.is_none() || self.dirty.contains(id);
+            let is_needed = !job.record.strays.is_empty() || job.record.placement.orphaned;
+            let is_retired = job.plan.is_none() || is_needed || self.dirty.contains(id);
             assert!(
                 is_retired || !job.record.status.is_finished(),
                 "job {}: finished, and keeps what its pods ran",

@@ -171,13 +171,6 @@ impl Job {
         })
     }
 
-    /// Lets go of what only its pods needed: it has finished.
-    pub(super) fn retire(&mut self) {
-        self.plan = None;
-        self.spec.template = PodTemplate::unset();
-        self.news = News::default();
-    }
-
     /// Whether its pods wait for clients to remove their scheduling gates.
     pub(super) fn has_gates(&self) -> bool {
         self.spec.template.needs.as_ref().is_some_and(|needs| !needs.gates.is_empty())
@@ -249,6 +242,17 @@ impl State {
 
     pub(super) fn job(&mut self, id: JobId) -> &mut Job {
         self.jobs.get_mut(&id).expect("a Job is removed with everything that refers to it")
+    }
+
+    /// A Job has finished: lets go of what only its pods needed, once none is left that left the Job.
+    pub(super) fn retire(&mut self, id: JobId) {
+        let job = self.job(id);
+        job.news = News::default();
+        if job.record.strays.is_empty() {
+            job.plan = None;
+            job.spec.template = PodTemplate::unset();
+            self.sched.forget_needs(id);
+        }
     }
 
     /// A Job's active pods with their slots.

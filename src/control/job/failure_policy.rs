@@ -4,7 +4,7 @@ use super::{backoff, indexes, success_policy};
 use crate::base::{NO_INDEX, Time};
 use crate::control::live::Live;
 use crate::control::state::Job;
-use crate::model::{Counted, FailureAction, FailureRule, PodConditionPattern, PodEnd};
+use crate::model::{ConditionType, Counted, FailureAction, FailureRule, PodConditionPattern, PodEnd};
 use std::sync::Arc;
 
 /// What every pod that failed shows, in order; `DisruptionTarget` comes after these.
@@ -98,7 +98,11 @@ fn count_failure(job: &mut Job, end: &PodEnd, found: Option<Match>) -> Counted {
         job.news.fail_job = Some(fail_job_message(job, end, &found));
     }
     let counts = action != FailureAction::Ignore;
-    let Some(limit) = job.spec.backoff_limit_per_index else {
+    let status = &job.record.status;
+    let target = status.condition(ConditionType::FailureTarget);
+    // Nothing carries on what fails of a Job that is about to end.
+    let is_ending = target.or_else(|| status.condition(ConditionType::SuccessCriteriaMet)).is_some();
+    let Some(limit) = job.spec.backoff_limit_per_index.filter(|_| !is_ending) else {
         return if counts { Counted::Failed } else { Counted::Ignored };
     };
     let is_last = counts && job.record.failures_of(end.index).counted >= limit;

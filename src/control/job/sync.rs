@@ -20,8 +20,7 @@ pub(in crate::control) fn sync(state: &mut State, id: JobId, fx: &mut Effects) {
     // Whatever is still to come is asked for again.
     state.forget_wake(id);
     if is_finished {
-        state.sched.forget_needs(id);
-        state.job(id).retire();
+        state.retire(id);
         track::publish(state, id, fx);
         return ttl::expire(state, id, fx);
     }

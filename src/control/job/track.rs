@@ -39,8 +39,7 @@ pub(super) fn finish_when_all_ended(state: &mut State, id: JobId, fx: &mut Effec
     state.record(fx, Fact::ConditionSet { job: id, condition });
     publish_now(state, id, fx);
     state.forget_wake(id);
-    state.sched.forget_needs(id);
-    state.job(id).retire();
+    state.retire(id);
     if failed {
         return state.note(fx, id, EventNote::JobFailed { reason, message });
     }

@@ -1,11 +1,11 @@
 //! A Job has the pods that it selects and nobody else owns (vectors 124 and 125).
 
 use super::{Spec, World};
-use crate::control::{NewMeta, PodChange, Propagation};
+use crate::control::{Capacity, NewMeta, PodChange, Propagation};
 use crate::model::{OwnerReference, PodMeta, Selector};
 
 /// A Job whose pods have the label `app=a`, which it selects.
-fn selecting(spec: Spec) -> Spec {
+pub(super) fn selecting(spec: Spec) -> Spec {
     let mut spec = spec;
     spec.0.selector = Selector { match_labels: labels(&[("app", "a")]), ..Selector::default() };
     spec
@@ -29,7 +29,7 @@ fn template(w: &World) -> PodMeta {
 }
 
 /// A client changes a pod's metadata, from what it is.
-fn change(w: &mut World, ordinal: u32, change: impl FnOnce(&mut PodMeta)) {
+pub(super) fn change(w: &mut World, ordinal: u32, change: impl FnOnce(&mut PodMeta)) {
     let default = template(w);
     let base = w.store.meta(w.id(), ordinal);
     let mut meta = base.as_deref().map_or_else(|| default.clone(), PodMeta::read);
@@ -174,4 +174,23 @@ fn restarts_of_a_pod_that_was_let_go_do_not_count() {
     w.crash();
     w.step("stray 0 I1 +2");
     w.status("a1");
+}
+
+#[test]
+fn a_pod_that_was_let_go_runs_on_after_the_job_has_finished() {
+    let mut w = World::with_capacity(Capacity { workers: 1, queue_max: 1, alive_max: 1 });
+    w.create("pi", selecting(Spec::new(1, 1)));
+    w.step("+0");
+    w.create("other", selecting(Spec::new(2, 2)));
+    w.step("other/+0(waits) other/+1(waits)");
+    change(&mut w, 0, |meta| meta.labels.clear());
+    w.step("other/m0 other/m0(left) other/+2(waits)");
+    w.update(|spec| spec.active_deadline_s = Some(0));
+    w.step("other/FailureTarget(DeadlineExceeded) other/-1(gone) other/-2(gone) other/Failed(DeadlineExceeded)");
+    w.focus("pi");
+    w.exit(0, 0);
+    w.step("pi/S0 pi/SuccessCriteriaMet(CompletionsReached) pi/Complete(CompletionsReached) other/>0");
+    w.focus("other");
+    w.exit(0, 0);
+    w.step("other/stray 0");
 }

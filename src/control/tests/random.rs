@@ -3,9 +3,10 @@
 //! Every step goes through `verify`. In the end all pods are made to succeed, and every Job must finish.
 
 use super::Spec;
+use super::claims::{change, selecting};
 use super::world::World;
 use crate::base::{JobId, Rng, Uid};
-use crate::control::Capacity;
+use crate::control::{Capacity, PodChange, Propagation};
 use crate::model::{ConditionReason, ConditionType, FailureAction, JobRecord, Reason};
 
 /// Two of them can give the same pod names.
@@ -89,6 +90,9 @@ impl History {
         if self.chance(6) {
             spec = spec.ttl_s(self.draw(0, 20));
         }
+        if self.chance(2) {
+            spec = selecting(spec);
+        }
         if indexed { self.indexed(spec) } else { self.restarting(spec) }
     }
 
@@ -122,7 +126,8 @@ impl History {
     }
 
     fn act(&mut self) {
-        match self.draw(0, 25) {
+        match self.draw(0, 29) {
+            25..=28 => self.touch(),
             0..=4 => self.on_pods(|history, id, ordinal| history.start(id, ordinal)),
             5..=12 => self.on_pods(|history, id, ordinal| history.exit(id, ordinal)),
             13 => self.on_pods(|history, id, ordinal| history.refuse(id, ordinal)),
@@ -196,6 +201,34 @@ impl History {
         self.world.try_step();
     }
 
+    /// What clients do to a pod, perhaps to one that has ended or is gone.
+    fn touch(&mut self) {
+        let names = self.names();
+        if names.is_empty() {
+            return;
+        }
+        let name = names[self.draw(0, u32::try_from(names.len()).expect("four")) as usize];
+        self.world.focus(name);
+        let ordinal = match self.world.record().next_ordinal {
+            0 => return,
+            next => self.draw(next.saturating_sub(8), next),
+        };
+        match self.draw(0, 8) {
+            0 => change(&mut self.world, ordinal, |meta| meta.labels.clear()),
+            1 => change(&mut self.world, ordinal, |meta| _ = meta.labels.insert("app".to_owned(), "a".to_owned())),
+            2 => change(&mut self.world, ordinal, |meta| meta.finalizers = vec!["a.io/b".to_owned()]),
+            3 => change(&mut self.world, ordinal, |meta| meta.finalizers.clear()),
+            4 => change(&mut self.world, ordinal, |meta| meta.owner_references.clear()),
+            _ => {
+                let evict = self.chance(2);
+                self.world.change_pod(ordinal, None, PodChange::Delete { grace_s: 30, evict });
+            }
+        }
+        if self.chance(2) {
+            self.world.try_step();
+        }
+    }
+
     /// Runs parts of a Job again, most times.
     fn rerun(&mut self) {
         let names = self.names();
@@ -219,7 +252,10 @@ impl History {
             self.world.report_now();
         }
         let uid = self.chance(4).then_some(Uid(1));
-        self.world.delete_if("default", uid, None);
+        match [Propagation::Foreground, Propagation::Orphan][self.draw(0, 2) as usize] {
+            propagation if self.chance(2) && self.names().contains(&name) => self.world.delete_with(propagation),
+            _ => self.world.delete_if("default", uid, None),
+        }
         if self.chance(2) {
             let spec = self.spec();
             self.world.create(name, spec);
@@ -231,7 +267,8 @@ impl History {
 
     /// The Jobs that survived.
     fn names(&self) -> Vec<&'static str> {
-        let known = |name: &&str| self.world.store.jobs.values().any(|job| *job.name == **name);
+        let is_it = |job: &JobRecord, name: &str| *job.name == *name && !job.placement.orphaned;
+        let known = |name: &&str| self.world.store.jobs.values().any(|job| is_it(job, name));
         NAMES.into_iter().filter(known).collect()
     }
 
@@ -262,7 +299,10 @@ impl History {
                 self.world.workers.exit(id, ordinal, 0, self.world.now);
             }
             self.world.try_step();
-            if self.world.store.jobs.values().all(|job| job.status.is_finished()) && self.world.due_in_ms().is_none() {
+            let is_over = |job: &JobRecord| job.status.is_finished() || job.placement.orphaned;
+            let world = &self.world;
+            let have_ended = world.store.pods.is_empty() && world.store.jobs.values().all(is_over);
+            if have_ended && world.due_in_ms().is_none() {
                 break;
             }
             self.jump();

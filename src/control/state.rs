@@ -12,7 +12,7 @@ use super::timers::{Due, Timers};
 use crate::base::{JobId, NO_INDEX, PodNames, Time, UidKey};
 use crate::model::{
     Batch, Claim, Counted, DocWrite, Event, EventNote, Fact, JobRecord, JobSpec, Kind, NodeShape, PodMeta, PodTemplate,
-    PriorityClass, RunPlan,
+    PriorityClass, RunPlan, Selector,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -248,6 +248,8 @@ impl State {
     pub(super) fn retire(&mut self, id: JobId) {
         let job = self.job(id);
         job.news = News::default();
+        // Only a Job that goes on claims pods; one that runs again gets its spec anew.
+        job.spec.selector = Selector::default();
         if job.record.strays.is_empty() {
             job.plan = None;
             job.spec.template = PodTemplate::unset();

@@ -145,10 +145,7 @@ impl State {
         let (ordinals, namespace, name) = (*ordinals, Arc::clone(namespace), Arc::clone(name));
         job.doc = None;
         let rv = self.record(fx, Fact::JobOrphaned { job: id, at, ordinals });
-        self.forget_wake(id);
-        self.dirty.remove(&id);
-        self.without_class.remove(&id);
-        self.forget_name(id);
+        self.unlist(id);
         self.orphans.entry(namespace).or_default().insert((name, id));
         rv + u64::from(ordinals)
     }
@@ -178,14 +175,15 @@ impl State {
     }
 
     fn forget_job(&mut self, id: JobId) {
-        self.forget_wake(id);
-        self.dirty.remove(&id);
-        self.without_class.remove(&id);
-        self.forget_name(id);
+        self.unlist(id);
         self.jobs.remove(&id);
     }
 
-    fn forget_name(&mut self, id: JobId) {
+    /// The Job is not looked at any more, and its name is free.
+    fn unlist(&mut self, id: JobId) {
+        self.forget_wake(id);
+        self.dirty.remove(&id);
+        self.without_class.remove(&id);
         let record = &self.jobs[&id].record;
         let names = self.by_name.get_mut(&record.namespace).expect("every Job has its name");
         names.remove(&record.name);

@@ -5,7 +5,7 @@
 
 use super::effects::Effects;
 use super::fit::unplaced;
-use super::state::State;
+use super::state::{Job, State};
 use super::timers::Due;
 use crate::base::{JobId, Time};
 use crate::model::{Crowded, EventNote, Fact};
@@ -16,6 +16,15 @@ pub(super) const NO_ROOM_AFTER_MS: u64 = 1000;
 
 /// How often it is said about a Job, ms (kubernetes: kube-scheduler tries an unschedulable pod again after five minutes).
 pub(super) const NO_ROOM_EVERY_MS: u64 = 300_000;
+
+/// Whether it is time for an Event about the Job, which is taken as said then.
+fn is_due(job: &mut Job, now: Time) -> bool {
+    let is_due = job.no_room_said.is_none_or(|said| now.since_ms(said) >= NO_ROOM_EVERY_MS);
+    if is_due {
+        job.no_room_said = Some(now);
+    }
+    is_due
+}
 
 impl State {
     /// Looks whether pods wait because everything is full, after all that there is room for were handed out.
@@ -47,14 +56,10 @@ impl State {
     /// Says it of one Job, and of the pod of it that waits longest.
     fn tell_no_room_of(&mut self, id: JobId, ordinal: u32, index: u32, fx: &mut Effects) {
         let now = self.now;
-        let job = self.job(id);
-        let is_due = |said: Time| now.since_ms(said) >= NO_ROOM_EVERY_MS;
-        let (is_told, is_said) = (job.record.placement.no_room.is_some(), !job.no_room_said.is_none_or(is_due));
-        if !is_told {
+        if self.job(id).record.placement.no_room.is_none() {
             self.record(fx, Fact::NoRoom { job: id, since: Some(now) });
         }
-        if !is_said {
-            self.job(id).no_room_said = Some(now);
+        if is_due(self.job(id), now) {
             self.note(fx, id, EventNote::FailedScheduling { ordinal, index });
         }
     }
@@ -103,11 +108,8 @@ impl State {
             let told = job.record.placement.unplaced.as_ref();
             let unplaced = unplaced(fit, job.spec.template.needs.as_deref(), told.map_or(now, |told| told.since));
             let is_news = told.is_none_or(|told| told.why != unplaced.why);
-            let is_due = job.no_room_said.is_none_or(|said| now.since_ms(said) >= NO_ROOM_EVERY_MS);
+            let is_due = is_due(job, now);
             let why = Arc::clone(&unplaced.why);
-            if is_due {
-                job.no_room_said = Some(now);
-            }
             if is_news {
                 self.record(fx, Fact::Unplaced { job: id, unplaced: Some(unplaced) });
             }
